@@ -1,0 +1,31 @@
+# -*- test-case-name: aero.metrics.test.test_catalogue -*-
+"""
+Every metric of aero, once. C{docs/metrics.md} is written from this table.
+
+Rows live in a module for each area; the ones with the reference's names are its exactly
+(gateway.md section 8), new ones begin with C{aero_}.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from . import dns, http, sessions, tcp, tls
+from ._rows import Row
+
+
+def _rowsIn(module: ModuleType) -> tuple[Row, ...]:
+    return tuple(value for value in vars(module).values() if isinstance(value, Row))
+
+
+#: The rows by area.
+AREAS: dict[str, tuple[Row, ...]] = {
+    "HTTP": _rowsIn(http),
+    "TLS": _rowsIn(tls),
+    "Sessions": _rowsIn(sessions),
+    "TCP tunnels": _rowsIn(tcp),
+    "DNS": _rowsIn(dns),
+}
+
+#: Every row.
+ROWS: tuple[Row, ...] = tuple(row for rows in AREAS.values() for row in rows)

@@ -1,0 +1,7 @@
+"""
+Metrics of the DNS.
+"""
+
+from __future__ import annotations
+
+from ._rows import CounterRow, GaugeRow, HistogramRow

@@ -1,0 +1,7 @@
+"""
+Metrics of the TLS.
+"""
+
+from __future__ import annotations
+
+from ._rows import CounterRow, GaugeRow, HistogramRow

@@ -1,0 +1,91 @@
+# -*- test-case-name: aero.settings.test.test_load -*-
+"""
+From options and environment to L{Settings}.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Mapping
+
+from aero.errors import ConfigurationError
+
+from ._table import Row, rowsOf
+from .dns import DNSSettings
+from .http import HTTPSettings, StaticSettings
+from .relay import RelaySettings
+from .server import ServerSettings
+from .session import SessionSettings
+from .tcp import EgressSettings, TCPSettings
+from .tls import TLSSettings
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    Every setting of the process, one attribute for each group.
+
+    C{Settings()} holds the defaults of an internal name, which is what tests want.
+    """
+
+    server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
+    tls: TLSSettings = dataclasses.field(default_factory=TLSSettings)
+    http: HTTPSettings = dataclasses.field(default_factory=HTTPSettings)
+    static: StaticSettings = dataclasses.field(default_factory=StaticSettings)
+    session: SessionSettings = dataclasses.field(default_factory=SessionSettings)
+    egress: EgressSettings = dataclasses.field(default_factory=EgressSettings)
+    tcp: TCPSettings = dataclasses.field(default_factory=TCPSettings)
+    dns: DNSSettings = dataclasses.field(default_factory=DNSSettings)
+    relay: RelaySettings = dataclasses.field(default_factory=RelaySettings)
+
+
+#: The groups in the order they are loaded and documented, by attribute of L{Settings}.
+GROUPS: dict[str, type[Any]] = {
+    "server": ServerSettings,
+    "tls": TLSSettings,
+    "http": HTTPSettings,
+    "static": StaticSettings,
+    "session": SessionSettings,
+    "egress": EgressSettings,
+    "tcp": TCPSettings,
+    "dns": DNSSettings,
+    "relay": RelaySettings,
+}
+
+
+def load(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+    """
+    Build the settings: option, then environment, then default.
+
+    @param options: Values of command line options by long name, only those given.
+    @param environ: The environment. It is passed in, never read here.
+    @raise ConfigurationError: A value is not accepted.
+    """
+    seen: dict[str, Any] = {}
+    groups: dict[str, Any] = {}
+    for attribute, cls in GROUPS.items():
+        values: dict[str, Any] = {}
+        for row in rowsOf(cls):
+            values[row.field] = seen[row.field] = _value(row, options, environ, seen)
+        groups[attribute] = cls(**values)
+    return Settings(**groups)
+
+
+def _value(
+    row: Row, options: Mapping[str, str], environ: Mapping[str, str], seen: Mapping[str, Any]
+) -> Any:
+    if row.option and row.option in options:
+        return _parsed(row, f"--{row.option}", options[row.option])
+    for variable in (row.variable, *row.aliases):
+        text = environ.get(variable)
+        if text is None or (not row.blank and not text.strip()):
+            continue
+        return _parsed(row, variable, text)
+    return row.default if row.derive is None else row.derive(seen)
+
+
+def _parsed(row: Row, name: str, text: str) -> Any:
+    try:
+        return row.parse(text)
+    except ValueError as error:
+        raise ConfigurationError(name, None if row.secret else text, str(error)) from None

@@ -1,0 +1,216 @@
+"""
+Settings of the process: its name, what it runs, where it listens, how it logs and stops.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ._names import domainName, isInternalName
+from ._parsers import IPNetwork, choice, flag, integer, listOf, milliseconds, network, text
+from ._table import group, setting
+
+#: Every service this release can run, in the order they are listed to the operator.
+SERVICES = ("edge", "gateway")
+
+
+def _services(value: str) -> tuple[str, ...]:
+    names = listOf(choice(*SERVICES), "a service")(value)
+    if not names:
+        raise ValueError("expected at least one of " + ", ".join(SERVICES))
+    return tuple(name for name in SERVICES if name in names)
+
+
+def _address(value: str) -> str:
+    try:
+        return str(network(value).network_address) if "/" not in value else _noNetwork()
+    except ValueError:
+        raise ValueError("expected an IP address such as 127.0.0.1 or ::1") from None
+
+
+def _noNetwork() -> str:
+    raise ValueError
+
+
+def _bind(value: str) -> tuple[str, ...]:
+    addresses = listOf(_address, "an address")(value)
+    if not addresses:
+        raise ValueError("expected one or more IP addresses, separated by commas")
+    return addresses
+
+
+def _edgeTLS(values: Mapping[str, Any]) -> bool:
+    return "edge" in values["services"] and values["tlsMode"] != "off"
+
+
+def _defaultBind(values: Mapping[str, Any]) -> tuple[str, ...]:
+    if "edge" in values["services"] and isInternalName(values["domain"]):
+        return ("127.0.0.1", "::1")
+    return ("0.0.0.0", "::")
+
+
+def _defaultPort(internal: int, public: int) -> Any:
+    def derive(values: Mapping[str, Any]) -> int:
+        if not _edgeTLS(values):
+            return 0
+        return internal if isInternalName(values["domain"]) else public
+
+    return derive
+
+
+def _defaultTLSMode(values: Mapping[str, Any]) -> str:
+    """
+    Without the edge a service is the plain HTTP server it is in the reference deployment.
+    """
+    return "auto" if "edge" in values["services"] else "off"
+
+
+@group
+class ServerSettings:
+    """
+    The server
+
+    What the process is called, what it runs, where it listens and how it stops.
+    """
+
+    domain: str = setting(
+        variable="AERO_DOMAIN",
+        option="domain",
+        default="localhost",
+        parse=domainName,
+        help="The host name that browsers use. It names the certificate, the accepted Host and the public origin.",
+    )
+    services: tuple[str, ...] = setting(
+        variable="AERO_SERVICES",
+        option="services",
+        default=SERVICES,
+        parse=_services,
+        help="The services to run, separated by commas. One name alone (gateway) gives that service over plain HTTP.",
+    )
+    tlsMode: str = setting(
+        variable="AERO_TLS_MODE",
+        option="tls",
+        default="auto",
+        derive=_defaultTLSMode,
+        parse=choice("auto", "internal", "files", "off"),
+        shown="auto with the edge, off without",
+        help="Where certificates come from: internal (a private CA), files (--tls-cert and --tls-key), off (plain"
+        " HTTP on --port, behind a proxy), or auto (files where they are given, else internal for internal names).",
+    )
+    bind: tuple[str, ...] = setting(
+        variable="HOST",
+        option="bind",
+        default=("127.0.0.1", "::1"),
+        derive=_defaultBind,
+        parse=_bind,
+        shown="loopback for internal names, all addresses otherwise",
+        help="The addresses to listen on, separated by commas.",
+    )
+    httpsPort: int = setting(
+        variable="AERO_HTTPS_PORT",
+        option="https-port",
+        default=8443,
+        derive=_defaultPort(8443, 443),
+        parse=integer(0, 65_535),
+        shown="443 on a public domain, 8443 for internal names",
+        help="The TLS port of the edge; 0 switches it off.",
+    )
+    httpPort: int = setting(
+        variable="AERO_HTTP_PORT",
+        option="http-port",
+        default=8080,
+        derive=_defaultPort(8080, 80),
+        parse=integer(0, 65_535),
+        shown="80 on a public domain, 8080 for internal names",
+        help="The port that redirects plain HTTP to the edge; 0 switches it off.",
+    )
+    port: int = setting(
+        variable="PORT",
+        option="port",
+        default=8080,
+        parse=integer(1, 65_535),
+        help="The port of the one listener when TLS is off or the edge is not among the services.",
+    )
+    stateDir: str = setting(
+        variable="AERO_STATE_DIR",
+        option="state-dir",
+        default="",
+        parse=text,
+        shown="$XDG_STATE_HOME/aero, or ~/.local/state/aero",
+        help="The directory for the CA, certificates and secrets; created with mode 0700.",
+    )
+    app: str = setting(
+        variable="AERO_APP",
+        option="app",
+        default="aero.app.Aero",
+        parse=text,
+        help="The dotted name of the composition root: aero.app.Aero or a subclass of yours.",
+    )
+    logFormat: str = setting(
+        variable="AERO_LOG_FORMAT",
+        option="log-format",
+        default="text",
+        parse=choice("text", "json"),
+        help="How log lines are written: text, or json with one object a line.",
+    )
+    logLevel: str = setting(
+        variable="LOG_LEVEL",
+        option="log-level",
+        default="info",
+        parse=choice("fatal", "error", "warn", "info", "debug", "trace", "silent"),
+        help="The least important log lines to write.",
+    )
+    logFullAddresses: bool = setting(
+        variable="AERO_LOG_FULL_ADDRESSES",
+        option="log-full-addresses",
+        default=False,
+        parse=lambda value: value.strip() == "1",
+        help="1 writes client addresses whole; otherwise their last part is blurred.",
+    )
+    shutdownGrace: float = setting(
+        variable="SHUTDOWN_GRACE_MS",
+        option="shutdown-grace-ms",
+        default=10.0,
+        parse=milliseconds(),
+        shown="10000",
+        help="Milliseconds that a stopping process gives its open connections.",
+    )
+    trustProxy: bool = setting(
+        variable="TRUST_PROXY",
+        option="trust-proxy",
+        default=False,
+        aliases=("AERO_L2_TRUST_PROXY",),
+        parse=flag,
+        help="1 believes X-Forwarded-For and X-Forwarded-Proto. While this process terminates TLS itself that also"
+        " needs AERO_TRUSTED_PROXIES.",
+    )
+    trustedProxies: tuple[IPNetwork, ...] = setting(
+        variable="AERO_TRUSTED_PROXIES",
+        option="trusted-proxies",
+        default=(),
+        parse=listOf(network, "a network"),
+        help="The networks of the proxies in front, separated by commas. Forwarding headers from any other peer are"
+        " ignored; the client is the right-most address that is not one of these.",
+    )
+    version: str = setting(
+        variable="AERO_GATEWAY_VERSION",
+        default="",
+        parse=text,
+        shown="the version of aero",
+        help="The version that GET /version tells.",
+    )
+    gitSha: str = setting(
+        variable="AERO_GATEWAY_GIT_SHA",
+        aliases=("GIT_SHA", "BUILD_COMMIT"),
+        default="",
+        parse=text,
+        shown="the version",
+        help="The commit that GET /version tells.",
+    )
+    builtAt: str = setting(
+        variable="AERO_GATEWAY_BUILD_TIMESTAMP",
+        aliases=("BUILD_TIMESTAMP", "BUILD_TIME"),
+        default="",
+        parse=text,
+        help="The build time that GET /version tells.",
+    )
