@@ -60,8 +60,10 @@ def _defaultPort(internal: int, public: int) -> Any:
 
 def _defaultTLSMode(values: Mapping[str, Any]) -> str:
     """
-    Without the edge a service is the plain HTTP server it is in the reference deployment.
+    Without the edge a service is the HTTP server it is in the reference deployment.
     """
+    if values["tlsEnabled"]:
+        return "files"
     return "auto" if "edge" in values["services"] else "off"
 
 
@@ -86,6 +88,12 @@ class ServerSettings:
         default=SERVICES,
         parse=_services,
         help="The services to run, separated by commas. One name alone (gateway) gives that service over plain HTTP.",
+    )
+    tlsEnabled: bool = setting(
+        variable="TLS_ENABLED",
+        default=False,
+        parse=flag,
+        help="1 asks for certificate files, as --tls files does (the reference gateway's switch).",
     )
     tlsMode: str = setting(
         variable="AERO_TLS_MODE",
@@ -174,6 +182,14 @@ class ServerSettings:
         parse=milliseconds(),
         shown="10000",
         help="Milliseconds that a stopping process gives its open connections.",
+    )
+    drainDelay: float = setting(
+        variable="AERO_DRAIN_DELAY_MS",
+        option="drain-delay-ms",
+        default=0.0,
+        parse=milliseconds(),
+        shown="0",
+        help="Milliseconds between /readyz turning 503 and the listeners closing, for a load balancer to notice.",
     )
     trustProxy: bool = setting(
         variable="TRUST_PROXY",

@@ -4,7 +4,7 @@ Settings of TLS.
 
 from __future__ import annotations
 
-from ._parsers import flag, integer, text
+from ._parsers import integer, text
 from ._table import group, setting
 
 
@@ -29,12 +29,6 @@ class TLSSettings:
         default="",
         parse=text,
         help="The PEM file of the certificate's private key.",
-    )
-    enabled: bool = setting(
-        variable="TLS_ENABLED",
-        default=False,
-        parse=flag,
-        help="1 asks for certificate files, as --tls files does (the reference gateway's switch).",
     )
     handshakeTimeout: float = setting(
         variable="AERO_TLS_HANDSHAKE_TIMEOUT_SECONDS",

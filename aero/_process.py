@@ -1,0 +1,171 @@
+# -*- test-case-name: aero.test.test_process -*-
+"""
+The process around the composition: log observer, signals, the ready line, the drain.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import IO, Any, Callable, Protocol, Sequence
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.task import deferLater
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+
+from aero.errors import StartError
+
+
+class Drainable(Protocol):
+    """
+    Something with connections of its own.
+    """
+
+    def drain(self) -> Deferred[Any]:
+        """
+        Take nothing new and ask what is open to end; fires when nothing is left.
+        """
+
+    def abort(self) -> None:
+        """
+        End at once what did not end by itself.
+        """
+
+
+class ServerProcess(MultiService):
+    """
+    Starts the listeners, says so, and lets connections finish when the process is asked to stop.
+
+    SIGTERM and SIGINT end the process with status 0 after the drain; a second one does not wait
+    for it. Twisted's own handlers would end the process with the signal instead.
+    """
+
+    _log = Logger(namespace="aero")
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        url: str,
+        log: ILogObserver | None,
+        listeners: Sequence[IService],
+        drainables: Sequence[Drainable],
+        drainStarted: Callable[[], None],
+        reload: Callable[[], None],
+        notices: Sequence[str],
+        drainDelay: float,
+        grace: float,
+        stdout: IO[str] | None = None,
+    ) -> None:
+        """
+        @param url: What the ready line says.
+        @param log: Replaces twistd's log observer unless it is C{None}.
+        @param drainStarted: Called first of all when the process is asked to stop.
+        @param reload: Called on SIGHUP.
+        @param notices: Sentences for the operator, logged once the process is ready.
+        @param drainDelay: Seconds between being not ready and accepting no more connections, for
+            a load balancer to notice.
+        @param grace: Seconds that open connections have after that.
+        """
+        super().__init__()
+        self._reactor = reactor
+        self._url = url
+        self._observer = log
+        self._listeners = MultiService()
+        self._listeners.setServiceParent(self)
+        for listener in listeners:
+            listener.setServiceParent(self._listeners)
+        self._drainables = drainables
+        self._drainStarted = drainStarted
+        self._reload = reload
+        self._notices = notices
+        self._drainDelay = drainDelay
+        self._grace = grace
+        self._stdout = stdout or sys.__stdout__
+        self._impatient: Deferred[None] | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """
+        Become a part of twistd's application and give it the log observer.
+        """
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """
+        Bind every port, or end the process with one sentence.
+        """
+        try:
+            super().privilegedStartService()
+        except StartError as error:
+            # Standard error belongs to the log by now.
+            print(f"aero: {error}", file=sys.__stderr__, flush=True)
+            raise SystemExit(1) from None
+
+    def startService(self) -> None:
+        """
+        Accept connections and say so once the reactor runs.
+        """
+        super().startService()
+        self._reactor.callWhenRunning(self._reactorStarted)
+
+    @inlineCallbacks
+    def stopService(self) -> Any:
+        """
+        Drain: not ready, then no new connections, then the open ones end, then the rest is cut.
+        """
+        self._log.info("stopping: {grace:g} s for open connections", grace=self._grace)
+        self._impatient = impatient = Deferred()
+        self._drainStarted()
+        if self._drainDelay:
+            delay = deferLater(self._reactor, self._drainDelay)
+            yield _firstOf(delay, impatient)
+        yield self._listeners.stopService()
+        drained = DeferredList([part.drain() for part in self._drainables], consumeErrors=True)
+        yield _firstOf(drained, impatient, deferLater(self._reactor, self._grace))
+        for part in self._drainables:
+            part.abort()
+        for service in self.services:
+            if service is not self._listeners:
+                yield service.stopService()
+        self.running = 0
+        self._log.info("stopped")
+
+    def _reactorStarted(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stopSignalled)
+        signal.signal(signal.SIGHUP, self._reloadSignalled)
+        line = f"aero ready {self._url}"
+        if self._stdout is not None:
+            print(line, file=self._stdout, flush=True)
+        self._log.info("{line}", line=line)
+        for notice in self._notices:
+            self._log.info("{notice}", notice=notice)
+
+    def _stopSignalled(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self._stopRequested)
+
+    def _stopRequested(self) -> None:
+        if self._impatient is not None:
+            if not self._impatient.called:
+                self._impatient.callback(None)
+            return
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            self._log.debug("already stopping")
+
+    def _reloadSignalled(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self._reload)
+
+
+def _firstOf(*events: Deferred[Any]) -> Deferred[Any]:
+    """
+    Fires when the first of several things has happened.
+    """
+    return DeferredList(events, fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True)

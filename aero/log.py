@@ -1,0 +1,150 @@
+# -*- test-case-name: aero.test.test_log -*-
+"""
+Log observers: text for people, JSON lines for programs.
+
+Whatever a message holds, no credential leaves through here: query strings of request targets
+and everything that looks like a token are replaced before a line is written. That is a last
+line of defence; code that logs leaves them out in the first place.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import re
+from typing import IO, Any
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    formatEventAsClassicLogText,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer, provider
+
+_LEVELS = {
+    "fatal": LogLevel.critical,
+    "error": LogLevel.error,
+    "warn": LogLevel.warn,
+    "info": LogLevel.info,
+    "debug": LogLevel.debug,
+    "trace": LogLevel.debug,
+}
+
+_HIDDEN = "[hidden]"
+
+#: A request target's query string; a credential given by name; a signed token in the clear.
+_CREDENTIALS = re.compile(
+    r"(?P<query>(?<=[/\w])\?[^\s\"'<>]+)"
+    r"|(?P<named>\b(?:aero_session|token|apikey|api_key|authorization|bearer)\b[=: ]+)[^\s;,\"'&]+"
+    r"|(?P<signed>\beyJ[\w-]{8,}\.[\w.-]{16,})",
+    re.IGNORECASE,
+)
+
+
+def observerFor(form: str, level: str, stream: IO[str]) -> ILogObserver:
+    """
+    The observer that writes one kind of log to one stream.
+
+    @param form: C{"text"} or C{"json"}.
+    @param level: The least important level to write, in the words of C{LOG_LEVEL};
+        C{"silent"} writes nothing.
+    """
+    if level == "silent":
+        return _discard
+    writer = _JSONLines(stream) if form == "json" else _TextLines(stream)
+    return FilteringLogObserver(writer, [LogLevelFilterPredicate(_LEVELS[level])])
+
+
+def withoutCredentials(text: str) -> str:
+    """
+    A text with query strings and tokens replaced.
+    """
+    return _CREDENTIALS.sub(_hide, text)
+
+
+def blurred(address: str) -> str:
+    """
+    An address that tells the network but not the person: the last part of an IPv4 address and
+    all but the first 48 bits of an IPv6 address are left out.
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return blurred(str(ip.ipv4_mapped))
+        network = ipaddress.ip_network((ip, 48), strict=False)
+        return f"{network.network_address}/48"
+    return ".".join(str(ip).split(".")[:3]) + ".x"
+
+
+def _hide(match: re.Match[str]) -> str:
+    if match["query"]:
+        return "?" + _HIDDEN
+    return (match["named"] or "") + _HIDDEN
+
+
+@provider(ILogObserver)
+def _discard(event: LogEvent) -> None:
+    """
+    Write nothing.
+    """
+
+
+@implementer(ILogObserver)
+class _TextLines:
+    """
+    One line for each event, a traceback after it where there is one.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __call__(self, event: LogEvent) -> None:
+        text = formatEventAsClassicLogText(event)
+        if text:
+            self._stream.write(withoutCredentials(text))
+            self._stream.flush()
+
+
+@implementer(ILogObserver)
+class _JSONLines:
+    """
+    One JSON object a line: C{time} (RFC 3339, UTC), C{level}, C{namespace}, C{message}, the
+    event's own fields where they are plain values, and C{traceback}.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __call__(self, event: LogEvent) -> None:
+        moment = datetime.datetime.fromtimestamp(event["log_time"], datetime.UTC)
+        level = event.get("log_level")
+        line: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": level.name if level is not None else "info",
+            "namespace": event.get("log_namespace", ""),
+            "message": formatEvent(event),
+        }
+        for name, value in event.items():
+            if name not in line and not name.startswith(("log_", "_")) and _isPlain(value):
+                line[name] = value
+        failure = event.get("log_failure")
+        if isinstance(failure, Failure):
+            line["traceback"] = failure.getTraceback()
+        for name, value in line.items():
+            if isinstance(value, str):
+                line[name] = withoutCredentials(value)
+        self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+
+def _isPlain(value: object) -> bool:
+    return value is None or isinstance(value, (str, int, float, bool))

@@ -1,0 +1,135 @@
+# -*- test-case-name: aero.test.test_tap -*-
+"""
+C{twistd aero}: its options, made from the settings table, and the service they describe.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import IO, Any, NoReturn
+
+from twisted.application.service import IService
+from twisted.python import usage
+from twisted.python.logfile import LogFile
+from twisted.python.reflect import namedAny
+
+import aero
+from aero._reactor import installReactor
+from aero.errors import AeroError, ConfigurationError
+from aero.settings import GROUPS, Settings, load, rowsOf
+from aero.usage import manualPage
+
+
+class Options(usage.Options):
+    """
+    The command line of C{twistd aero}.
+
+    @ivar settings: What options, environment and defaults add up to; there once the command
+        line is parsed.
+    """
+
+    settings: Settings
+
+    optParameters = [
+        [row.option, None, None, row.help]
+        for cls in GROUPS.values()
+        for row in rowsOf(cls)
+        if row.option
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            installReactor()
+        except AeroError as error:
+            _stop(error)
+
+    def parseOptions(self, options: list[str] | None = None) -> None:
+        """
+        Parse, and end with one sentence rather than a page of usage on a mistake.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            _stop(f"{error} (twistd aero --help lists the options)")
+
+    def postOptions(self) -> None:
+        given = {
+            row.option: self[row.option]
+            for cls in GROUPS.values()
+            for row in rowsOf(cls)
+            if row.option and self[row.option] is not None
+        }
+        try:
+            self.settings = load(given, os.environ)
+        except ConfigurationError as error:
+            _stop(error)
+
+    def opt_version(self) -> NoReturn:
+        """
+        Tell the version of aero and exit.
+        """
+        print(f"aero {aero.__version__}")
+        sys.exit(0)
+
+    def __str__(self) -> str:
+        return manualPage()
+
+
+def makeService(options: Options) -> IService:
+    """
+    Build the service; L{Settings.server} names the class that composes it.
+    """
+    from twisted.internet import reactor
+
+    settings = options.settings
+    parent = options.parent or {}
+    try:
+        application = _composition(settings.server.app)(settings, reactor)
+        service: IService = application.makeService(log=_logStream(parent))
+    except AeroError as error:
+        _stop(error)
+    return service
+
+
+def _composition(name: str) -> Any:
+    """
+    The class behind C{--app}.
+    """
+    from aero.app import Aero
+
+    try:
+        found = namedAny(name)
+    except Exception as error:
+        raise ConfigurationError(
+            "--app", name, f"expected the dotted name of a class that can be imported ({error})"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Aero)):
+        raise ConfigurationError("--app", name, "expected aero.app.Aero or a subclass of it")
+    return found
+
+
+def _logStream(parent: Any) -> IO[str] | None:
+    """
+    Where twistd was asked to log: its C{--logfile}, or standard error. C{None} where C{--logger}
+    or C{--syslog} names an observer that aero must not replace.
+    """
+    if parent.get("logger") or parent.get("syslog"):
+        return None
+    name = parent.get("logfile")
+    if name and name != "-":
+        stream: IO[str] = LogFile.fromFullPath(name)
+        return stream
+    # A daemon has no terminal: twistd's own twistd.log is right for it.
+    if not name and not parent.get("nodaemon"):
+        daemonLog: IO[str] = LogFile.fromFullPath("twistd.log")
+        return daemonLog
+    return sys.__stderr__
+
+
+def _stop(reason: object) -> NoReturn:
+    """
+    End the process before it served anything.
+    """
+    sys.exit(f"aero: {reason}")

@@ -1,0 +1,3 @@
+"""
+What the end-to-end tests stand on: the server as a subprocess, plain-socket clients, tools.
+"""
