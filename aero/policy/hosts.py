@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Union
+from typing import Iterable
 
 from .idn import toASCII
 from .numeric import ipv4Text, ipv6FullText, joinParts, parseIPv4, parseIPv6, parseNumber
@@ -22,6 +22,7 @@ MAX_HOST_CHARACTERS = 1_024
 _NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )
+_EXPECTED = "expected a host name or an IP address"
 _DECIMAL_QUAD = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
 
 
@@ -54,9 +55,6 @@ class NameTarget:
         return self.name
 
 
-Target = Union[IPTarget, NameTarget]
-
-
 def classifyHost(text: str) -> IPTarget | NameTarget:
     """
     Tell addresses from names.
@@ -78,7 +76,7 @@ def classifyHost(text: str) -> IPTarget | NameTarget:
         name = _normalizeName(host)
         four = _parseIPv4Spelling(name)
         if four is None:
-            return NameTarget(name)
+            return NameTarget(_checkedName(name))
     return IPTarget(ipv4Text(four))
 
 
@@ -127,6 +125,37 @@ class HostPattern:
         return f"*.{self.target}" if self.wildcard else str(self.target)
 
 
+class HostPatterns:
+    """
+    A host list, in which looking up costs the same however long it is.
+    """
+
+    def __init__(self, patterns: Iterable[HostPattern]) -> None:
+        listed = tuple(patterns)
+        self._exact = frozenset(each.target for each in listed if not each.wildcard)
+        self._parents = frozenset(str(each.target) for each in listed if each.wildcard)
+
+    def __bool__(self) -> bool:
+        """
+        Whether it has any entry.
+        """
+        return bool(self._exact or self._parents)
+
+    def matches(self, target: IPTarget | NameTarget) -> bool:
+        """
+        Whether any entry is about this host.
+        """
+        if target in self._exact:
+            return True
+        if self._parents and isinstance(target, NameTarget):
+            parent = target.name.partition(".")[2]
+            while parent:
+                if parent in self._parents:
+                    return True
+                parent = parent.partition(".")[2]
+        return False
+
+
 def _parseIPv4Spelling(host: str) -> int | None:
     """
     Read every spelling of an IPv4 address that resolvers are known to take.
@@ -136,10 +165,7 @@ def _parseIPv4Spelling(host: str) -> int | None:
         return strict
     if host.endswith("."):
         return _parseDecimalQuad(host[:-1])
-    parts = host.split(".")
-    if any(part.lower() == "0x" for part in parts):
-        return None
-    address = joinParts([parseNumber(part) for part in parts])
+    address = joinParts([parseNumber(part) for part in host.split(".")])
     return _parseDecimalQuad(host) if address is None else address
 
 
@@ -154,9 +180,17 @@ def _parseDecimalQuad(host: str) -> int | None:
 
 def _normalizeName(host: str) -> str:
     try:
-        name = toASCII(host).rstrip(".")
+        return toASCII(host).rstrip(".")
     except ValueError:
-        name = ""
-    if not _NAME.fullmatch(name):
-        raise ValueError("expected a host name or an IP address")
+        raise ValueError(_EXPECTED) from None
+
+
+def _checkedName(name: str) -> str:
+    """
+    Refuse what DNS cannot hold, and what ends in a number without being an address: there is
+    no such top-level domain, but there are resolvers that would make an address of it.
+    """
+    last = name.rpartition(".")[2]
+    if not _NAME.fullmatch(name) or last.isdigit() or parseNumber(last) is not None:
+        raise ValueError(_EXPECTED)
     return name
