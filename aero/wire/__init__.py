@@ -1,0 +1,3 @@
+"""
+Pure codecs: bytes to values and back.
+"""

@@ -1,0 +1,3 @@
+"""
+WebSocket endpoints, on Autobahn.
+"""
