@@ -77,10 +77,9 @@ async function checkAll() {
   running = true;
   while (wanted) {
     wanted = false;
-    const start = performance.now();
     showRunning();
     await Promise.all([checkBrowser(), checkServices(), showVersion()]);
-    showSummary(performance.now() - start);
+    showSummary();
   }
   running = false;
 }

@@ -47,8 +47,9 @@ export function converse(url, protocols, opened, failure) {
     const timer = setTimeout(() => settle(bad(failure, "timeout")), SOCKET_TIMEOUT);
     try {
       socket = new WebSocket(url, protocols);
-    } catch (error) {
-      settle(bad(String(error?.message ?? error)));
+    } catch {
+      // The browser's own words may quote the address, and with it a token.
+      settle(bad("the browser does not take this address"));
       return;
     }
     socket.binaryType = "arraybuffer";

@@ -5,6 +5,8 @@ import { converse } from "./exchange.js";
 import { bad, ok, since } from "./results.js";
 
 const L2_PROTOCOL = "aero-l2-tunnel-v1";
+// What RFC 9110 allows in a token, which is what a subprotocol has to be.
+const HEADER_TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
 
 export async function checkL2(session) {
   const token = option("l2Token");
@@ -15,6 +17,9 @@ export async function checkL2(session) {
     url.searchParams.set("token", token);
   }
   if (token && transport !== "query") {
+    if (!HEADER_TOKEN.test(token)) {
+      return bad("the token holds characters a subprotocol cannot carry; add l2TokenTransport=query");
+    }
     protocols.push(`aero-l2-token.${token}`);
   }
   const start = performance.now();

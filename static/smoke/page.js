@@ -52,6 +52,7 @@ export function showRunning() {
   showLamps();
   showVerdict("running", "Checking…");
   element("tally").textContent = "";
+  element("failures").textContent = "";
   element("again").setAttribute("aria-disabled", "true");
 }
 
@@ -64,9 +65,10 @@ function showVerdict(state, text) {
 }
 
 /** Sum up the rows. */
-export function showSummary(elapsed) {
-  const count = (state) => rows().filter((row) => row.dataset.state === state).length;
-  const [passed, failed, off] = [count("ok"), count("bad"), count("off")];
+export function showSummary() {
+  const inState = (state) => rows().filter((row) => row.dataset.state === state);
+  const failures = inState("bad").map((row) => row.querySelector("dt").firstChild.textContent.trim());
+  const [passed, failed, off] = [inState("ok").length, failures.length, inState("off").length];
   const parts = [`${passed} passed`];
   if (failed > 0) {
     parts.push(`${failed} failed`);
@@ -74,7 +76,8 @@ export function showSummary(elapsed) {
   if (off > 0) {
     parts.push(`${off} not enabled`);
   }
-  element("tally").textContent = `${parts.join(", ")}, in ${(elapsed / 1000).toFixed(1)} s`;
+  element("tally").textContent = parts.join(", ");
+  element("failures").textContent = failures.join(" · ");
   element("again").removeAttribute("aria-disabled");
   if (failed > 0) {
     showVerdict("failed", failed === 1 ? "1 check failed" : `${failed} checks failed`);
