@@ -5,6 +5,9 @@ Whole responses in one call.
 Every error of every service has one shape, C{{"error": code, "message": text}}
 (gateway.md section 3.7), whichever layer found it. A reply to a client that has already
 gone is dropped, and a reply to C{HEAD} has the headers of the C{GET} and no body.
+
+Each function gives C{NOT_DONE_YET}, what C{render} methods return once they have answered
+themselves, so that a resource can end in C{return replyJSON(request, 200, value)}.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import json
 import math
 from typing import Iterable
 
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request
 
 from aero.errors import Refused
 
@@ -56,7 +59,7 @@ def reply(
     contentType: bytes | None,
     *,
     headers: Iterable[Header] = (),
-) -> None:
+) -> int:
     """
     Send a whole response.
 
@@ -64,7 +67,7 @@ def reply(
     @param headers: More response headers. C{Vary} adds to what is set, others replace it.
     """
     if isOver(request):
-        return
+        return NOT_DONE_YET
     request.setResponseCode(status)
     if contentType is None:
         request.defaultContentType = None
@@ -79,13 +82,14 @@ def reply(
         request.setHeader(b"Content-Length", b"%d" % len(body))
     request.write(body)
     request.finish()
+    return NOT_DONE_YET
 
 
-def replyEmpty(request: Request, status: int = 204, *, headers: Iterable[Header] = ()) -> None:
+def replyEmpty(request: Request, status: int = 204, *, headers: Iterable[Header] = ()) -> int:
     """
     Send a response without a body.
     """
-    reply(request, status, b"", None, headers=headers)
+    return reply(request, status, b"", None, headers=headers)
 
 
 def replyJSON(
@@ -95,11 +99,11 @@ def replyJSON(
     *,
     headers: Iterable[Header] = (),
     contentType: bytes = JSON,
-) -> None:
+) -> int:
     """
     Send a value as compact JSON, its keys in the order they have.
     """
-    reply(request, status, encodeJSON(value), contentType, headers=headers)
+    return reply(request, status, encodeJSON(value), contentType, headers=headers)
 
 
 def replyText(
@@ -109,11 +113,11 @@ def replyText(
     *,
     headers: Iterable[Header] = (),
     contentType: bytes = TEXT,
-) -> None:
+) -> int:
     """
     Send text as UTF-8.
     """
-    reply(request, status, text.encode("utf-8"), contentType, headers=headers)
+    return reply(request, status, text.encode("utf-8"), contentType, headers=headers)
 
 
 def replyError(
@@ -123,21 +127,22 @@ def replyError(
     *,
     code: str | None = None,
     headers: Iterable[Header] = (),
-) -> None:
+) -> int:
     """
-    Send an error in the one shape.
+    Send an error in the one shape. No cache may keep it.
 
     @param code: The stable code; the usual one of the status by default.
     """
     named = CODES.get(status, "error") if code is None else code
-    replyJSON(request, status, {"error": named, "message": message}, headers=headers)
+    value = {"error": named, "message": message}
+    return replyJSON(request, status, value, headers=[(b"Cache-Control", b"no-store"), *headers])
 
 
-def replyRefused(request: Request, refused: Refused, *, headers: Iterable[Header] = ()) -> None:
+def replyRefused(request: Request, refused: Refused, *, headers: Iterable[Header] = ()) -> int:
     """
     Send what a L{Refused} says, with C{Retry-After} where it says when.
     """
-    replyError(
+    return replyError(
         request,
         refused.status,
         refused.message,
@@ -146,7 +151,7 @@ def replyRefused(request: Request, refused: Refused, *, headers: Iterable[Header
     )
 
 
-def replyUpgradeRefused(request: Request, status: int, message: str) -> None:
+def replyUpgradeRefused(request: Request, status: int, message: str) -> int:
     """
     Refuse a WebSocket handshake that belongs to no endpoint: plain text, and the connection
     ends (gateway.md section 9.1).
@@ -154,10 +159,10 @@ def replyUpgradeRefused(request: Request, status: int, message: str) -> None:
     @param message: One line of ASCII.
     """
     if isOver(request):
-        return
+        return NOT_DONE_YET
     # There is no upgrade in HTTP/2, so the channel is that of HTTP/1.1 here.
     request.channel.persistent = False
-    replyText(
+    return replyText(
         request,
         status,
         message + "\n",

@@ -1,0 +1,37 @@
+# -*- test-case-name: aero.web.test.test_endpoint -*-
+"""
+The base class of the resources that answer at one path.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Coroutine, Union
+
+from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
+
+#: What a C{render_} method may give; see L{Endpoint}.
+Rendered = Union[bytes, int, "Deferred[Any]", "Coroutine[Deferred[Any], Any, Any]"]
+
+
+class Endpoint(Resource):
+    """
+    A resource at one path, without children.
+
+    Write a method for each HTTP method, C{render_GET} and so on. C{HEAD} follows from
+    C{GET}; any other method is a 405 that names those there are. A method ends in one of
+    three ways:
+
+      - it gives the body as bytes, or C{NOT_DONE_YET} and answers in its own time; the
+        functions of L{aero.web.replies} answer and give that,
+      - it gives a C{Deferred} of either, or is an C{async def},
+      - it raises L{aero.errors.Refused}, now or in that C{Deferred}.
+
+    The origin guard and the rate limit are behind a request by the time it gets here
+    (L{aero.web.gates}).
+    """
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        Resource.__init__(self)

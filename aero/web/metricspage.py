@@ -1,0 +1,87 @@
+# -*- test-case-name: aero.web.test.test_metricspage -*-
+"""
+C{/metrics} in Prometheus' text format, and who may read it.
+
+What a process measures tells strangers how busy it is and what fails, so on a public
+domain the page is for this machine and for who has the token.
+"""
+
+from __future__ import annotations
+
+import hmac
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from aero.errors import Refused
+from aero.metrics import Metrics, sessions
+
+from .endpoint import Endpoint
+from .replies import reply, replyError
+
+if TYPE_CHECKING:
+    from .request import AeroRequest
+
+#: Prometheus' text format (gateway.md section 5.4).
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+#: Any of these means that a proxy speaks for somebody else.
+_FORWARDING = (b"Forwarded", b"Via", b"X-Forwarded-For", b"X-Real-IP")
+
+
+class MetricsEndpoint(Endpoint):
+    """
+    C{GET /metrics}.
+    """
+
+    def __init__(self, metrics: Metrics, *, token: str = "", public: bool = False) -> None:
+        """
+        @param token: The bearer token that opens the page; empty for none. Once there is one
+            the page is open to nobody else but this machine.
+        @param public: Whether the page can be reached by strangers, and so is closed to
+            them even without a token.
+        """
+        super().__init__()
+        self._metrics = metrics
+        self._token = token.encode("utf-8")
+        self._public = public
+
+    def render_GET(self, request: AeroRequest) -> int:
+        """
+        Answer with all metrics.
+
+        @raise Refused: 403 where only this machine may read the page.
+        """
+        if self._token and not self._hasToken(request) and not _isLocal(request):
+            self._metrics.counter(sessions.METRICS_REFUSED, "token").inc()
+            return replyError(
+                request,
+                401,
+                "The metrics need a bearer token",
+                headers=[(b"WWW-Authenticate", b'Bearer realm="metrics"')],
+            )
+        if self._public and not self._token and not _isLocal(request):
+            self._metrics.counter(sessions.METRICS_REFUSED, "address").inc()
+            raise Refused(403, "forbidden", "The metrics are not public", reason="address")
+        body = self._metrics.exposition()
+        return reply(request, 200, body, CONTENT_TYPE, headers=[(b"Cache-Control", b"no-store")])
+
+    def _hasToken(self, request: AeroRequest) -> bool:
+        lines = request.requestHeaders.getRawHeaders(b"Authorization", ())
+        scheme, _, given = (lines[0] if len(lines) == 1 else b"").partition(b" ")
+        matches = hmac.compare_digest(given.strip(), self._token)
+        return matches and scheme.lower() == b"bearer"
+
+
+def _isLocal(request: AeroRequest) -> bool:
+    """
+    Whether a request comes from this machine itself. A proxy on this machine speaks for
+    others, so what it forwards does not count.
+    """
+    if any(request.requestHeaders.hasHeader(name) for name in _FORWARDING):
+        return False
+    try:
+        address = ip_address(request.client.ip)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
