@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import dns, http, sessions, tcp, tls
+from . import dns, http, sessions, static, tcp, tls
 from ._rows import Row
 
 
@@ -21,6 +21,7 @@ def _rowsIn(module: ModuleType) -> tuple[Row, ...]:
 #: The rows by area.
 AREAS: dict[str, tuple[Row, ...]] = {
     "HTTP": _rowsIn(http),
+    "Static files": _rowsIn(static),
     "TLS": _rowsIn(tls),
     "Sessions": _rowsIn(sessions),
     "TCP tunnels": _rowsIn(tcp),

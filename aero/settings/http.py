@@ -169,3 +169,10 @@ class StaticSettings:
         parse=integer(0),
         help="The largest file that is compressed on the fly; larger ones are sent as they are.",
     )
+    hotBytes: int = setting(
+        variable="AERO_STATIC_HOT_BYTES",
+        option="static-hot-bytes",
+        default=16_777_216,
+        parse=integer(0),
+        help="Bytes of small files kept in memory as they are, so that serving them costs no read.",
+    )

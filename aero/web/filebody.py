@@ -1,0 +1,269 @@
+# -*- test-case-name: aero.web.test.test_filebody -*-
+"""
+The bytes of one version of a file, and how they go out at the speed of the client.
+
+A descriptor stays open for the whole response, so a file that is replaced by renaming goes
+on being sent as it was. One that is rewritten in place cannot be: size and modification
+time are looked at after every read, and when they differ the response is cut off rather
+than completed with bytes of another version.
+
+Reads happen on the reactor thread. A block is at most L{BLOCK} bytes: copying it out of the
+page cache takes tens of microseconds, less than handing the work to a thread and back, and
+even a cold block of a local disk is read ahead by the kernel because the access is
+sequential. Compressing, which is slow, is what threads are for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import Any, Callable, Final, Iterable, Protocol
+
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from .ranges import ByteRange
+from .webroot import Stamp
+
+#: Bytes read and written at a time over HTTP/1.
+BLOCK: Final = 262_144
+
+#: The same over HTTP/2, where a block is cut into frames: a larger one is copied once for
+#: each of its frames.
+FRAMED_BLOCK: Final = 65_536
+
+#: Blocks written before other connections get a turn, when the transport never says stop.
+BURST: Final = 4
+
+
+class Torn(Exception):
+    """
+    The file is no longer the version that was promised.
+    """
+
+
+class Body(Protocol):
+    """
+    Bytes that can be read at any offset.
+    """
+
+    size: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        """
+        Exactly C{length} bytes.
+
+        @raise Torn: See there.
+        """
+
+    def close(self) -> None:
+        """
+        Let go of what backs the bytes.
+        """
+
+
+class MemoryBody:
+    """
+    Bytes in memory.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """
+        See L{Body.read}.
+        """
+        if offset == 0 and length == self.size:
+            return self.data
+        return self.data[offset : offset + length]
+
+    def close(self) -> None:
+        """
+        Nothing to do.
+        """
+
+
+class FileBody:
+    """
+    An open file.
+    """
+
+    def __init__(self, descriptor: int, stamp: Stamp) -> None:
+        """
+        @param descriptor: Owned by this object from now on.
+        """
+        self.size = stamp.size
+        self._descriptor = descriptor
+        self._stamp = stamp
+
+    def read(self, offset: int, length: int) -> bytes:
+        """
+        See L{Body.read}.
+        """
+        return readExactly(self._descriptor, self._stamp, offset, length)
+
+    def close(self) -> None:
+        """
+        Close the file; more than once does nothing.
+        """
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def readExactly(descriptor: int, stamp: Stamp, offset: int, length: int) -> bytes:
+    """
+    Read bytes of one version of a file.
+
+    @raise Torn: There are fewer, the file has changed, or the disk failed.
+    """
+    try:
+        data = os.pread(descriptor, length, offset)
+        status = os.fstat(descriptor)
+    except OSError as error:
+        raise Torn from error
+    # The inode's change time is not compared: it moves when the name is taken away, which
+    # is what an atomic replacement does and leaves these bytes alone.
+    if len(data) != length or status.st_mtime_ns != stamp.modified or status.st_size != stamp.size:
+        raise Torn
+    return data
+
+
+def isBackedUp(request: Request) -> bool:
+    """
+    Whether the client has not taken the response before this one. Pipelined requests reach
+    the resource in that state, and what is written then only grows the transport's buffer.
+    """
+    return bool(getattr(request.channel, "_waitingForTransport", False))
+
+
+def abort(request: Request) -> None:
+    """
+    Break a response off so that the client cannot take it for complete: a reset of the
+    stream, or of the connection where there are no streams.
+    """
+    channel: Any = request.channel
+    if channel is None:
+        return
+    # Twisted's own HTTP/1 channel, unlike its streams, has only the transport to do it with.
+    breaking = channel if hasattr(channel, "abortConnection") else channel.transport
+    breaking.abortConnection()
+
+
+@implementer(IPushProducer)
+class BodySender:
+    """
+    Sends pieces of a body after the headers were set, then finishes the response.
+
+    At most one block is in the hands of this object, and the transport is given the next one
+    only while it takes more, so a slow client costs one block and the transport's buffer
+    whatever the size of the file.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        body: Body,
+        pieces: Iterable[bytes | ByteRange],
+        *,
+        clock: IReactorTime,
+        torn: Callable[[], None],
+    ) -> None:
+        """
+        @param body: Closed when the response ends, in whatever way.
+        @param pieces: Literal bytes and ranges of the body, in the order to be sent.
+        @param torn: Called when the response had to be broken off.
+        """
+        self._request = request
+        self._body = body
+        self._pieces: deque[bytes | ByteRange] = deque(pieces)
+        self._clock = clock
+        self._torn = torn
+        self._block = FRAMED_BLOCK if request.clientproto == b"HTTP/2" else BLOCK
+        self._paused = False
+        self._writing = False
+        self._done = False
+        self._turn: Any = None
+
+    def start(self) -> None:
+        """
+        Begin to send.
+        """
+        self._request.notifyFinish().addErrback(self._connectionLost)
+        self._paused = isBackedUp(self._request)
+        self._request.registerProducer(self, True)
+        self._write()
+
+    def pauseProducing(self) -> None:
+        """
+        The transport has enough for now.
+        """
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """
+        The transport takes more.
+        """
+        self._paused = False
+        self._write()
+
+    def stopProducing(self) -> None:
+        """
+        The transport is gone.
+        """
+        self._close()
+
+    def _write(self) -> None:
+        # A transport may resume its producer from inside write(); the loop below goes on then.
+        if self._writing or self._turn is not None:
+            return
+        self._writing = True
+        budget = BURST
+        try:
+            while not (self._paused or self._done):
+                if not self._pieces:
+                    self._finish()
+                elif budget == 0:
+                    self._turn = self._clock.callLater(0, self._nextTurn)
+                    break
+                else:
+                    budget -= 1
+                    self._request.write(self._nextBlock())
+        except Torn:
+            self._close()
+            self._torn()
+            abort(self._request)
+        finally:
+            self._writing = False
+
+    def _nextTurn(self) -> None:
+        self._turn = None
+        self._write()
+
+    def _nextBlock(self) -> bytes:
+        piece = self._pieces.popleft()
+        if isinstance(piece, bytes):
+            return piece
+        stop = min(piece.start + self._block, piece.stop)
+        if stop < piece.stop:
+            self._pieces.appendleft(ByteRange(stop, piece.stop))
+        return self._body.read(piece.start, stop - piece.start)
+
+    def _finish(self) -> None:
+        self._close()
+        self._request.unregisterProducer()
+        self._request.finish()
+
+    def _connectionLost(self, reason: Failure) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        self._done = True
+        self._body.close()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
