@@ -74,13 +74,9 @@ class OriginGate:
         See L{Gate.admits}.
         """
         lines = request.requestHeaders.getRawHeaders(b"Origin", ())
-        if not lines:
-            if self._shared:
-                request.responseHeaders.addRawHeader(b"Vary", b"Origin")
-            return True
         decision = self._origins.allow(
             lines,
-            request.requestHeaders.getRawHeaders(b"Host", ()),
+            request.requestHeaders.getRawHeaders(b"Host", ()) if lines else (),
             "https" if request.client.secure else "http",
         )
         if not decision.allowed:
@@ -88,6 +84,8 @@ class OriginGate:
             replyError(request, 403, "Origin not allowed")
             return False
         if decision.origin is None:
+            if self._shared:
+                request.responseHeaders.addRawHeader(b"Vary", b"Origin")
             return True
         headers = request.responseHeaders
         origin = decision.origin.encode("ascii")

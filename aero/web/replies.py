@@ -158,10 +158,6 @@ def replyUpgradeRefused(request: Request, status: int, message: str) -> int:
 
     @param message: One line of ASCII.
     """
-    if isOver(request):
-        return NOT_DONE_YET
-    # There is no upgrade in HTTP/2, so the channel is that of HTTP/1.1 here.
-    request.channel.persistent = False
     return replyText(
         request,
         status,

@@ -15,7 +15,7 @@ among them, are ignored, as RFC 9110 section 7.8 allows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Any, Sequence, cast
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -258,6 +258,8 @@ class Router:
     def _render(self, request: AeroRequest, route: Route, resource: IResource) -> None:
         request.prepath = list(route.prepath)
         request.postpath = list(route.postpath)
+        # Twisted's resources may look for it; its Request sets it only when it routes itself.
+        cast(Any, request).sitepath = list(route.prepath)
         if route.isTree:
             resource = getChildForRequest(resource, request)
         render(request, resource)
