@@ -101,6 +101,20 @@ class HTTPSettings:
         parse=integer(1, 10_000),
         help="Requests at once on one HTTP/2 connection.",
     )
+    maxResets: int = setting(
+        variable="AERO_HTTP2_MAX_RESETS",
+        option="http2-max-resets",
+        default=1_000,
+        parse=integer(1),
+        help="Unanswered requests that a client may cancel at once on one HTTP/2 connection; a thirtieth comes back each second.",
+    )
+    maxControlFrames: int = setting(
+        variable="AERO_HTTP2_MAX_CONTROL_FRAMES",
+        option="http2-max-control-frames",
+        default=1_000,
+        parse=integer(1),
+        help="Pings, settings and such that a client may send at once on one HTTP/2 connection; a thirtieth comes back each second.",
+    )
     hstsMaxAge: int = setting(
         variable="AERO_HSTS_MAX_AGE",
         option="hsts-max-age",
