@@ -30,8 +30,8 @@ from .webroot import Stamp
 #: Bytes read and written at a time over HTTP/1.
 BLOCK: Final = 262_144
 
-#: The same over HTTP/2, where a block is cut into frames: a larger one is copied once for
-#: each of its frames.
+#: The same over HTTP/2, where the connection is shared: what waits is counted for each stream,
+#: and smaller blocks keep that count close to where the stream wants it.
 FRAMED_BLOCK: Final = 65_536
 
 #: Blocks written before other connections get a turn, when the transport never says stop.
