@@ -212,7 +212,7 @@ class WebSocketEndpoint:
             self._failed(Failure(), request)
             return
         waiting: Deferred[AeroWebSocketProtocol]
-        if isinstance(prepared, Awaitable):
+        if isinstance(prepared, Awaitable):  # noqa: SIM108 - two types, one of them ignored
             waiting = ensureDeferred(prepared)  # type: ignore[arg-type]
         else:
             waiting = succeed(prepared)
@@ -257,6 +257,8 @@ class WebSocketEndpoint:
         except Exception:
             if protocol.transport is None:
                 protocol.handshakeAbandoned()
+            else:
+                protocol.transport.abortConnection()
             raise
 
     def _failed(self, failure: Failure, request: Any) -> None:

@@ -38,6 +38,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from aero.errors import Refused
 from aero.wire.websocket import (
     ABNORMAL,
     BINARY,
@@ -45,6 +46,7 @@ from aero.wire.websocket import (
     INTERNAL_ERROR,
     NORMAL,
     PING,
+    POLICY_VIOLATION,
     PONG,
     PROTOCOL_ERROR,
     TEXT,
@@ -93,7 +95,8 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     Overridable: L{sessionOpened}, L{messageReceived}, L{closeReceived}, L{sessionClosed},
     L{sendingPaused}, L{sendingResumed}. An exception in any of them, or in the Deferred or
-    coroutine that it returns, is logged once and closes the session with 1011.
+    coroutine that it returns, is logged once and closes the session with 1011; a L{Refused}
+    closes it with 1008 and its message.
 
     @cvar acceptsText: Whether text messages are welcome; otherwise one closes with 1003.
     @cvar streaming: Whether C{messageReceived} gets binary messages in pieces, as they come,
@@ -107,6 +110,13 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     @ivar clock: The clock to use for timers.
     @ivar response: The whole 101, to be written first.
     """
+
+    # Autobahn copies its options to every instance and prints them for a debug log that
+    # nobody reads, which takes longer than all the rest of a handshake.
+    CONFIG_ATTRS: ClassVar[tuple[str, ...]] = ()
+    tcpNoDelay = True
+    trackTimings = False
+    openHandshakeTimeout = 0
 
     acceptsText: ClassVar[bool] = False
     streaming: ClassVar[bool] = False
@@ -168,6 +178,7 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         interval = self.factory.pingInterval
         if interval:
             self._liveness = self.clock.callLater(interval, self._checkLiveness)
+        self.sessionStarted()
         self._call(self.sessionOpened)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -186,7 +197,27 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         if self._opened:
             self._opened = False
             self.factory.sessionEnded(self, self._closed)
+            self.sessionEnded(self._closed)
             self._call(self.sessionClosed, self._closed)
+        else:
+            self.handshakeAbandoned()
+
+    # -- what aero's own subclasses extend, so that the hooks stay free for users
+
+    def sessionStarted(self) -> None:
+        """
+        Before L{sessionOpened}.
+        """
+
+    def peerClosed(self) -> None:
+        """
+        Before L{closeReceived}.
+        """
+
+    def sessionEnded(self, closed: Closed) -> None:
+        """
+        Before L{sessionClosed}.
+        """
 
     # -- what users extend
 
@@ -392,10 +423,10 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             self._closed = Closed(self._closed.code, self._closed.reason, True)
             self._discarding = True
             self._lose()
-            self._call(self.closeReceived, code, reason)
-            return
-        self._closed = Closed(code, reason, True)
-        self._finish(payload, self.closeTimeout, discard=True)
+        else:
+            self._closed = Closed(code, reason, True)
+            self._finish(payload, self.closeTimeout, discard=True)
+        self.peerClosed()
         self._call(self.closeReceived, code, reason)
 
     # -- the end
@@ -529,6 +560,10 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             ensureDeferred(result).addErrback(self._hookFailed)  # type: ignore[arg-type]
 
     def _hookFailed(self, failure: Failure) -> None:
+        refused = failure.value
+        if isinstance(refused, Refused):
+            self.failConnection(POLICY_VIOLATION, refused.message)
+            return
         self._log.failure(
             "The WebSocket protocol {protocol} of {endpoint} failed",
             failure=failure,

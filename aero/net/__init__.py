@@ -1,0 +1,3 @@
+"""
+Twisted sockets: what aero listens on and what it connects to.
+"""

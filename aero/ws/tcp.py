@@ -1,0 +1,362 @@
+# -*- test-case-name: aero.ws.test.test_tcp -*-
+"""
+C{/tcp}: one TCP connection for each WebSocket (gateway.md section 12).
+
+Before the 101 the target is found in the query, approved by the policy, resolved, and a slot
+is taken; all of that answers with an HTTP status. After it the target is connected to, and
+binary messages are its bytes in either direction, whatever their boundaries.
+
+How it ends
+===========
+
+======  ==========================  ====================================================
+code    reason                      when
+======  ==========================  ====================================================
+1000    target closed               the target ended its side; all its data came before
+1001    server is shutting down     the process stops
+1001    idle timeout                no byte in either direction for too long
+1002    -                           a frame breaks the rules
+1003    -                           a text message
+1008    the hook's message          a hook raised Refused after the tunnel was open
+1009    -                           a frame or message is too long
+1011    target buffer full          more than the limit waits for the target
+1011    internal error              a hook failed
+1014    connection refused          the target refuses
+1014    target unreachable          there is no way to the target
+1014    connect timeout             the target does not answer
+1014    connection failed           any other failure to connect
+1014    target reset                the target broke the connection
+======  ==========================  ====================================================
+
+WebSocket has no half-close, and clients take any close for the end. So when the target ends
+its side, everything it sent is followed by the close frame; what the client sends until it
+answers that frame still reaches the target, which then sees the end of the stream. When the
+client closes, everything it sent reaches the target first, and then the end of the stream. A
+client that vanishes without a close frame takes the target's connection with it.
+
+No data waits without bound: a slow target pauses the client and a slow client the target.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IProtocol, IReactorTime
+from twisted.python.failure import Failure
+
+from aero.errors import Refused
+from aero.metrics import Metrics
+from aero.net.dialer import ApprovedTarget, Dialer
+from aero.net.happyeyeballs import DialFailed
+from aero.net.pump import IdleTimer, TargetConnection
+from aero.settings.tcp import TCPSettings
+from aero.wire.tcptarget import parseTarget
+from aero.wire.websocket import (
+    ABNORMAL,
+    BAD_GATEWAY,
+    BINARY,
+    GOING_AWAY,
+    INTERNAL_ERROR,
+    NORMAL,
+)
+
+from .endpoint import WebSocketEndpoint
+from .handshake import Accepted, UpgradeGate
+from .protocol import AeroWebSocketProtocol, Closed
+from .slots import Lease, TunnelSlots
+
+
+class TCPTunnelProtocol(AeroWebSocketProtocol):
+    """
+    One tunnel. Extend it to log, to rewrite, or to refuse.
+
+    Overridable beside the hooks of the base class: L{connectionRequested},
+    L{connectionOpened}, L{clientDataReceived}, L{targetDataReceived}. None of them can lead
+    to a target that the policy has not approved.
+
+    @ivar target: Where it goes, approved.
+    @ivar endpoint: The endpoint it belongs to.
+    """
+
+    streaming: ClassVar[bool] = True
+
+    target: ApprovedTarget
+    endpoint: TCPEndpoint
+
+    _connection: TargetConnection
+    _idle: IdleTimer
+    _dialling: Deferred[IProtocol] | None = None
+    _lease: Lease | None = None
+    _left = False
+    _flushed = False
+    _unreadBytes = 0
+
+    # -- what users extend
+
+    def connectionRequested(self, target: ApprovedTarget) -> Any:
+        """
+        The policy has approved a target, and the client has no answer yet. May return a
+        Deferred or a coroutine.
+
+        @raise Refused: To answer with that status instead of a tunnel.
+        """
+
+    def connectionOpened(self) -> Any:
+        """
+        The target is connected.
+        """
+
+    def clientDataReceived(self, data: bytes) -> Any:
+        """
+        The client sent something; by default the target gets it. A subclass that replaces
+        this calls L{sendToTarget} with what is to be sent instead.
+        """
+        self.sendToTarget(data)
+
+    def targetDataReceived(self, data: bytes) -> Any:
+        """
+        The target sent something; by default the client gets it. A subclass that replaces
+        this calls L{sendToClient}.
+        """
+        self.sendToClient(data)
+
+    # -- what users call
+
+    def sendToTarget(self, data: bytes) -> None:
+        """
+        Send bytes to the target. They wait while it is slow or not connected yet.
+        """
+        connection = self._connection
+        connection.write(data)
+        if connection.waitingBytes > self.endpoint.settings.maxBufferBytes:
+            self.failConnection(INTERNAL_ERROR, "target buffer full")
+
+    def sendToClient(self, data: bytes) -> None:
+        """
+        Send bytes to the client.
+        """
+        if not self.isOpen:
+            self._connection.pauseReading()
+            return
+        self.sendFrame(BINARY, data)
+        if self._sendingIsPaused:
+            self._unreadBytes += len(data)
+            if self._unreadBytes > self.endpoint.settings.pauseBytes:
+                self._connection.pauseReading()
+                self.factory.pausesDown.inc()
+
+    def failConnection(self, code: int, reason: str = "") -> None:
+        """
+        Close the session because of something the client did, or that went wrong here; the
+        connection to the target is dropped.
+        """
+        super().failConnection(code, reason)
+        self._drop()
+
+    # -- the client
+
+    def handshakeAbandoned(self) -> None:
+        """
+        There is no session after all.
+        """
+        if self._lease is not None:
+            self._lease.release()
+
+    def sessionStarted(self) -> None:
+        """
+        Connect to the target.
+        """
+        settings = self.endpoint.settings
+        self.flushTimeout = settings.idleTimeout
+        self._connection = TargetConnection(_TargetSide(self), self.clock, settings.pauseBytes)
+        self._idle = IdleTimer(self.clock, settings.idleTimeout, self._idled)
+        dialling = self.endpoint.dialer.connect(self.target, self._connection)
+        self._dialling = dialling
+        dialling.addCallbacks(self._dialled, self._dialFailed)
+
+    def messageReceived(self, payload: bytes, isBinary: bool) -> Any:
+        """
+        Bytes for the target. Extend L{clientDataReceived} instead.
+        """
+        self._idle.touch()
+        return self.clientDataReceived(payload)
+
+    def peerClosed(self) -> None:
+        """
+        The client sends no more: the target sees the end of the stream after the data.
+        """
+        if not self.failedByMe:
+            self._connection.detach(self.endpoint.settings.idleTimeout)
+
+    def sessionEnded(self, closed: Closed) -> None:
+        """
+        The client's connection is gone.
+        """
+        self._idle.stop()
+        self._left = True
+        if closed.code == ABNORMAL or self.failedByMe:
+            self._drop()
+        else:
+            self._connection.detach(self.endpoint.settings.idleTimeout)
+        self._releaseWhenOver()
+
+    def resumeProducing(self) -> None:
+        """
+        The client has taken everything: read the target again.
+        """
+        super().resumeProducing()
+        self._unreadBytes = 0
+        self._connection.resumeReading()
+
+    def _idled(self) -> None:
+        if not self._closing:
+            super().failConnection(GOING_AWAY, "idle timeout")
+            if self._dialling is not None:
+                self._dialling.cancel()
+            else:
+                self._connection.detach(self._connection.lingerTimeout)
+
+    # -- the target
+
+    def _dialled(self, connection: IProtocol) -> None:
+        self._dialling = None
+        self._call(self.connectionOpened)
+
+    def _dialFailed(self, failure: Failure) -> None:
+        self._dialling = None
+        self._connection.abort()
+        self.targetFlushed()
+        problem = failure.value
+        if isinstance(problem, DialFailed):
+            self.sendClose(BAD_GATEWAY, str(problem))
+            self.resumeReading()
+        elif not isinstance(problem, CancelledError):
+            self._hookFailed(failure)
+
+    def targetEnded(self) -> None:
+        """
+        The target ended its side; what it sent is on its way to the client.
+        """
+        self.sendClose(NORMAL, "target closed")
+
+    def targetLost(self) -> None:
+        """
+        The connection to the target is gone, and not by our doing.
+        """
+        self.sendClose(BAD_GATEWAY, "target reset")
+        self.resumeReading()
+
+    def targetFlushed(self) -> None:
+        """
+        Nothing of this tunnel is left at the target's side.
+        """
+        self._flushed = True
+        self._releaseWhenOver()
+
+    def _drop(self) -> None:
+        """
+        Leave the target at once.
+        """
+        if self._dialling is not None:
+            self._dialling.cancel()
+        self._connection.abort()
+
+    def _releaseWhenOver(self) -> None:
+        """
+        Give the slot back when both sides are done with, so that connections that still have
+        something to deliver are counted.
+        """
+        if self._left and self._flushed and self._lease is not None:
+            self._lease.release()
+
+
+class _TargetSide:
+    """
+    The tunnel as its connection to the target sees it: L{aero.net.pump.Client}.
+    """
+
+    __slots__ = ("_tunnel", "targetEnded", "targetFlushed", "targetPaused", "targetResumed")
+
+    def __init__(self, tunnel: TCPTunnelProtocol) -> None:
+        self._tunnel = tunnel
+        self.targetEnded = tunnel.targetEnded
+        self.targetFlushed = tunnel.targetFlushed
+        self.targetPaused = tunnel.pauseReading
+        self.targetResumed = tunnel.resumeReading
+
+    def targetDataReceived(self, data: bytes) -> None:
+        """
+        Give it to the hook.
+        """
+        tunnel = self._tunnel
+        tunnel._idle.touch()
+        tunnel._call(tunnel.targetDataReceived, data)
+
+    def targetLost(self, clean: bool) -> None:
+        """
+        The connection is gone.
+        """
+        self._tunnel.targetLost()
+
+
+class TCPEndpoint(WebSocketEndpoint):
+    """
+    The endpoint C{/tcp}.
+
+    @ivar settings: The limits.
+    @ivar dialer: The way to targets.
+    """
+
+    def __init__(
+        self,
+        path: str = "/tcp",
+        protocol: type[TCPTunnelProtocol] = TCPTunnelProtocol,
+        *,
+        gate: UpgradeGate,
+        clock: IReactorTime,
+        metrics: Metrics,
+        settings: TCPSettings,
+        dialer: Dialer,
+        slots: TunnelSlots,
+    ) -> None:
+        """
+        @param slots: Shared with C{/tcp-mux}.
+        """
+        super().__init__(
+            path,
+            protocol,
+            gate=gate,
+            clock=clock,
+            metrics=metrics,
+            name="tcp",
+            maxMessageBytes=settings.maxMessageBytes,
+            pingInterval=settings.pingInterval,
+            pingTimeout=settings.pingTimeout,
+        )
+        self.settings = settings
+        self.dialer = dialer
+        self._slots = slots
+        self._tunnel = protocol
+
+    async def prepare(self, request: Any, accepted: Accepted) -> AeroWebSocketProtocol:
+        """
+        Find the target, have it approved and resolved, ask the protocol's hook, take a slot.
+        """
+        host, port = parseTarget(accepted.query)
+        target = await self.dialer.approve(host, port)
+        tunnel = self.buildProtocol(accepted)
+        assert isinstance(tunnel, TCPTunnelProtocol)
+        tunnel.endpoint = self
+        tunnel.target = target
+        wait = tunnel.connectionRequested(target)
+        if wait is not None:
+            await wait
+        assert accepted.session is not None
+        lease = self._slots.acquire(accepted.session.sid, accepted.client.ip)
+        if lease is None:
+            raise Refused(
+                429, "too_many_requests", "Too many concurrent connections", reason="slots"
+            )
+        tunnel._lease = lease
+        return tunnel
