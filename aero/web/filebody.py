@@ -32,7 +32,7 @@ BLOCK: Final = 262_144
 
 #: The same over HTTP/2, where the connection is shared: what waits is counted for each stream,
 #: and smaller blocks keep that count close to where the stream wants it.
-FRAMED_BLOCK: Final = 65_536
+FRAMED_BLOCK: Final = 131_072
 
 #: Blocks written before other connections get a turn, when the transport never says stop.
 BURST: Final = 4
