@@ -9,6 +9,7 @@ is a template, and the address keeps only its network.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.logger import Logger, LogLevel
@@ -61,6 +62,7 @@ class AccessLog:
         )
 
 
+@lru_cache(4_096)
 def blurred(address: str) -> str:
     """
     The network of an address: C{192.0.2.0/24}, C{2001:db8:1::/48}. Something that is no

@@ -212,7 +212,7 @@ class Channel:
 
     def _headReceived(self, head: Head) -> None:
         self.persistent = head.persistent
-        request: AeroRequest = self.site.requestFactory(self)  # type: ignore[assignment]
+        request: AeroRequest = self.site.requestFactory(self)
         self._request = request
         add = request.requestHeaders.addRawHeader
         for name, value in head.headers:
@@ -225,7 +225,7 @@ class Channel:
         self._bodyPending = True
         try:
             self._limit = self.site.bodyLimit(request)
-        except Exception:
+        except Exception:  # noqa: BLE001
             self.persistent = False
             request.processingFailed(Failure())
             return
@@ -542,10 +542,8 @@ class Channel:
         """
         if self._reading == _DROPPED:
             return
-        if self._reading == _AHEAD:
-            full = len(self._buffer) > READ_AHEAD
-        else:
-            full = self._choked
+        ahead = self._reading == _AHEAD
+        full = len(self._buffer) > READ_AHEAD if ahead else self._choked
         if full != self._paused:
             self._paused = full
             if full:

@@ -11,7 +11,7 @@ and binds the occupant's C{dataReceived} as its own, so there is no layer in bet
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import (
     IHandshakeListener,
@@ -38,7 +38,11 @@ class Occupant(Protocol):
     An HTTP implementation on a connection.
     """
 
-    dataReceived: Callable[[bytes], object]
+    @property
+    def dataReceived(self) -> Callable[[bytes], object]:
+        """
+        What takes the bytes that arrive.
+        """
 
     def makeConnection(self, transport: ITransport) -> None:
         """
@@ -78,12 +82,19 @@ class Connection:
 
     def makeConnection(self, transport: ITransport) -> None:
         """
-        A client connected; over TLS the handshake is still to come.
+        A client connected.
         """
         self.transport = transport
+        self.connectionMade()
+
+    def connectionMade(self) -> None:
+        """
+        A client connected; over TLS the handshake is still to come.
+        """
+        transport = self.transport
         self.site.connectionOpened(self)
         if ITCPTransport.providedBy(transport):
-            cast(Any, transport).setTcpNoDelay(True)
+            transport.setTcpNoDelay(True)
         self._deadline = self.site.clock.seconds() + self.site.settings.headerTimeout
         if ISSLTransport(transport, None) is None:
             self._begin()

@@ -37,18 +37,17 @@ def methodOf(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     return b"GET"
 
 
-def readHead(
-    headers: Sequence[tuple[bytes, bytes]], maxBytes: int, maxHeaders: int
-) -> Head:
+def readHead(headers: Sequence[tuple[bytes, bytes]], maxBytes: int, maxHeaders: int) -> Head:
     """
     Read a header list.
 
     @return: Its length is C{None} where the client did not give one.
     @raise Refused: It is malformed or too large.
     """
-    if sum(len(name) + len(value) for name, value in headers) + (
-        _FIELD_OVERHEAD * len(headers)
-    ) > maxBytes:
+    if (
+        sum(len(name) + len(value) for name, value in headers) + (_FIELD_OVERHEAD * len(headers))
+        > maxBytes
+    ):
         raise Refused(
             431, "headers_too_large", "Request header fields too large", reason="header-bytes"
         )
@@ -103,9 +102,7 @@ def readHead(
     )
 
 
-def _requestTarget(
-    pseudo: dict[bytes, bytes], host: bytes | None
-) -> tuple[bytes, bytes, bytes]:
+def _requestTarget(pseudo: dict[bytes, bytes], host: bytes | None) -> tuple[bytes, bytes, bytes]:
     method = pseudo.get(b":method", b"")
     if not _METHOD.fullmatch(method):
         raise bad("Malformed method")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
+from hpack import NeverIndexedHeaderTuple
 from twisted.internet.interfaces import IConsumer, IProtocol, ITransport
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
@@ -32,6 +33,10 @@ _LOW_WATER = 65_536
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
+
+#: Headers whose values do not come again, or are secrets; in the compression table they would
+#: only push out those that do.
+_UNIQUE = frozenset((b"x-request-id", b"set-cookie"))
 
 #: Lower-case spellings of header names seen so far; what a resource may set is bounded.
 _lower: dict[bytes, bytes] = {}
@@ -84,7 +89,7 @@ class Stream:
         """
         self.ended = ended
         settings = self.site.settings
-        request: AeroRequest = self.site.requestFactory(self)  # type: ignore[assignment]
+        request: AeroRequest = self.site.requestFactory(self)
         self._request = request
         try:
             head = readHead(headers, settings.maxHeaderBytes, settings.maxHeaders)
@@ -102,7 +107,7 @@ class Stream:
             return
         try:
             self._limit = self.site.bodyLimit(request)
-        except Exception:
+        except Exception:  # noqa: BLE001
             request.gotLength(0)
             request.processingFailed(Failure())
             return
@@ -285,7 +290,9 @@ class Stream:
                 lower = name.lower()
                 if len(_lower) < 1_000:
                     _lower[name] = lower
-            if lower not in _HOP_BY_HOP:
+            if lower in _UNIQUE:
+                fields.extend([NeverIndexedHeaderTuple(lower, value) for value in values])
+            elif lower not in _HOP_BY_HOP:
                 fields.extend([(lower, value) for value in values])
         self._headers = fields
         self.connection.ready(self)

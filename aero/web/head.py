@@ -15,9 +15,7 @@ from dataclasses import dataclass
 
 from aero.errors import Refused
 
-_TOKEN_CHARACTERS = (
-    b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
+_TOKEN_CHARACTERS = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: What may stand in a head: visible ASCII, space, tab, obs-text, and the line ends.
 _HEAD_CHARACTERS = bytes((9, 10, 13, *range(32, 127), *range(128, 256)))
 _TARGET_CHARACTERS = bytes(c for c in range(33, 127) if c != ord("#"))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from h2.config import H2Configuration
@@ -120,6 +121,8 @@ class HTTP2Connection:
         self._closing = False
         self._leaving = False
         self._lost = False
+        # Answered streams whose clients are still sending, and when that is to end.
+        self._unread: dict[int, float] = {}
         self._bodyBytes = 0
         self._secure = False
         self._partialSince: float | None = None
@@ -172,7 +175,7 @@ class HTTP2Connection:
             # The machine has a GOAWAY to send that says what was wrong.
             self.site.refused("http2")
             self._close(ConnectionLost("HTTP/2 protocol error"))
-        except Exception:
+        except Exception:  # noqa: BLE001
             _log.failure("HTTP/2 connection failed")
             self._goAway(ErrorCodes.INTERNAL_ERROR)
             self._close(ConnectionLost("internal error"))
@@ -201,6 +204,7 @@ class HTTP2Connection:
         streams = list(self.streams.values())
         self.streams.clear()
         self._ready.clear()
+        self._unread.clear()
         for stream in streams:
             stream.connectionLost(reason)
 
@@ -220,10 +224,10 @@ class HTTP2Connection:
     def _dataArrived(self, event: DataReceived) -> None:
         streamId, data = event.stream_id, event.data
         assert streamId is not None and data is not None
-        if not data and event.stream_ended is None:
-            if not self._control.spend(1, self.site.clock.seconds()):
-                self._calmDown("empty")
-                return
+        isEmpty = not data and event.stream_ended is None
+        if isEmpty and not self._control.spend(1, self.site.clock.seconds()):
+            self._calmDown("empty")
+            return
         length = event.flow_controlled_length
         if length:
             self.h2.acknowledge_received_data(length, streamId)
@@ -232,11 +236,13 @@ class HTTP2Connection:
             stream.bodyReceived(data)
 
     def _streamEnded(self, event: StreamEnded) -> None:
+        self._unread.pop(event.stream_id or 0, None)
         stream = self.streams.get(event.stream_id or 0)
         if stream is not None:
             stream.requestEnded()
 
     def _streamReset(self, event: StreamReset) -> None:
+        self._unread.pop(event.stream_id or 0, None)
         stream = self.streams.pop(event.stream_id or 0, None)
         if stream is not None:
             self.released(stream)
@@ -302,11 +308,9 @@ class HTTP2Connection:
         self._flushSoon()
 
     def _resetQuietly(self, streamId: int, code: ErrorCodes) -> None:
-        try:
+        # The client may have ended it first.
+        with suppress(H2Error):
             self.h2.reset_stream(streamId, code)
-        except H2Error:
-            # The client ended it first.
-            pass
 
     def streamDone(self, stream: Stream) -> None:
         """
@@ -316,8 +320,9 @@ class HTTP2Connection:
         self.released(stream)
         self._resets.earn(1)
         if not stream.ended:
-            # The rest of the request is of no use (RFC 9113 section 8.1).
-            self._resetQuietly(stream.streamId, ErrorCodes.NO_ERROR)
+            # The rest of the request is of no use (RFC 9113 section 8.1), but clients in the
+            # field drop a response that comes together with a reset, so that comes later.
+            self._unread[stream.streamId] = self.site.clock.seconds() + _LINGER
         self._streamsChanged()
 
     def _streamsChanged(self) -> None:
@@ -390,6 +395,11 @@ class HTTP2Connection:
             self._goAway(ErrorCodes.PROTOCOL_ERROR)
             self._close(ConnectionLost("the request took too long"))
             return
+        for streamId, deadline in tuple(self._unread.items()):
+            if now >= deadline:
+                del self._unread[streamId]
+                self._resetQuietly(streamId, ErrorCodes.NO_ERROR)
+                self._flushSoon()
         for stream in tuple(self.streams.values()):
             stream.expire(now, self._choked)
 

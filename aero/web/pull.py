@@ -82,7 +82,7 @@ class PullDriver:
                 if self._paused or self._stopped:
                     return
                 self._producer.resumeProducing()
-        except Exception:
+        except Exception:  # noqa: BLE001
             self.stop()
             self._failed(Failure())
             return

@@ -13,13 +13,14 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
+from twisted.web.http_headers import Headers
 
 from aero.errors import Refused
 from aero.policy.clientaddress import Client
@@ -54,6 +55,10 @@ class AeroRequest(server.Request):
     route: str = "unknown"
 
     site: AeroSite
+    #: A L{Channel<aero.web.channel.Channel>} or L{Stream<aero.web.h2stream.Stream>}; C{None}
+    #: once the request is over.
+    channel: Any
+    content: Any = None
     _client: Client | None = None
     _requestId: str | None = None
     _args: dict[bytes, list[bytes]] | None = None
@@ -62,11 +67,10 @@ class AeroRequest(server.Request):
 
     def __init__(self, channel: Any) -> None:
         """
-        @param channel: What carries it: a L{Channel<aero.web.channel.Channel>} or one
-            L{Stream<aero.web.http2.Stream>}.
+        @param channel: What carries it.
         """
         self.site = channel.site
-        super().__init__(channel, parsePOSTFormSubmission=False)
+        super().__init__(channel, parsePOSTFormSubmission=False)  # type: ignore[no-untyped-call]
         self.arrived: float = self.site.clock.seconds()
 
     # What the client is.
@@ -78,11 +82,11 @@ class AeroRequest(server.Request):
         """
         if self._client is None:
             headers = self.requestHeaders
-            self._client = self.site.clientAddresses.client(
+            self._client = self.site.clientOf(
                 getattr(self._peer, "host", "") or "",
-                bool(self.isSecure()),
-                headers.getRawHeaders(b"X-Forwarded-For", []),
-                headers.getRawHeaders(b"X-Forwarded-Proto", []),
+                self.channel is not None and self.channel.isSecure(),
+                headers.getRawHeaders(b"X-Forwarded-For", ()),
+                headers.getRawHeaders(b"X-Forwarded-Proto", ()),
             )
         return self._client
 
@@ -125,7 +129,19 @@ class AeroRequest(server.Request):
         if (self.site.settings.maxBodyBytes if length is None else length) <= _SPOOL_BYTES:
             self.content = io.BytesIO()
         else:
-            self.content = cast(BinaryIO, tempfile.SpooledTemporaryFile(_SPOOL_BYTES))
+            self.content = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """
+        A part of the body is there; the channel has checked its length.
+        """
+        self.content.write(data)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The client left before the response was complete.
+        """
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def parseCookies(self) -> None:
         """
@@ -137,7 +153,7 @@ class AeroRequest(server.Request):
         A cookie by its name, the last one where it is repeated.
         """
         if not self.received_cookies:
-            super().parseCookies()
+            super().parseCookies()  # type: ignore[no-untyped-call]
         value: bytes | None = self.received_cookies.get(key)
         return value
 
@@ -178,7 +194,7 @@ class AeroRequest(server.Request):
             result = self._answered()
         except Refused as refused:
             self.refuse(refused)
-        except Exception:
+        except Exception:  # noqa: BLE001
             self.processingFailed(Failure())
         else:
             if isinstance(result, Deferred):
@@ -194,7 +210,7 @@ class AeroRequest(server.Request):
         if site.hosts is not None:
             self._checkHost(site.hosts)
         if self.method in (b"TRACE", b"CONNECT"):
-            self.setHeader(b"Allow", b"GET, HEAD")
+            self.responseHeaders.setRawHeaders(b"Allow", [b"GET, HEAD"])
             raise Refused(405, "method_not_allowed", "Method not allowed", reason="method")
         return site.router.respond(self)
 
@@ -247,14 +263,12 @@ class AeroRequest(server.Request):
             return
         if self.producer is not None:
             self.unregisterProducer()
-        self.responseHeaders = http.Headers()
+        self.responseHeaders = Headers()
         self.cookies = []
         self._encoder = None
         self._inFakeHead = False
         self.etag = self.lastModified = None
-        replyError(
-            self, 500, "Internal server error", headers=[(b"Cache-Control", b"no-store")]
-        )
+        replyError(self, 500, "Internal server error", headers=[(b"Cache-Control", b"no-store")])
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:
         """
@@ -268,7 +282,7 @@ class AeroRequest(server.Request):
         """
         if not self.startedWriting and not self._inFakeHead and not self._disconnected:
             self._completeHeaders()
-        super().write(data)
+        super().write(data)  # type: ignore[no-untyped-call]
 
     def _completeHeaders(self) -> None:
         """
@@ -293,7 +307,7 @@ class AeroRequest(server.Request):
         """
         if self._disconnected:
             return
-        super().finish()
+        super().finish()  # type: ignore[no-untyped-call]
 
     # Leaving HTTP.
 
@@ -335,7 +349,7 @@ class AeroRequest(server.Request):
         if self._disconnected:
             producer.stopProducing()
         else:
-            super().registerProducer(producer, streaming)
+            super().registerProducer(producer, streaming)  # type: ignore[no-untyped-call]
 
     def unregisterProducer(self) -> None:
         """
@@ -344,7 +358,7 @@ class AeroRequest(server.Request):
         if self.channel is None:
             self.producer = None
         else:
-            super().unregisterProducer()
+            super().unregisterProducer()  # type: ignore[no-untyped-call]
 
     def takenOver(self) -> None:
         """

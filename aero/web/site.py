@@ -11,7 +11,8 @@ for connections whose time is up, and ends them all when the process drains.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -23,7 +24,7 @@ from twisted.web.http import datetimeToString
 
 from aero.metrics import Metrics
 from aero.metrics import http as rows
-from aero.policy.clientaddress import ClientAddresses
+from aero.policy.clientaddress import Client, ClientAddresses
 from aero.policy.headers import ResponseHeaders
 from aero.settings.http import HTTPSettings
 
@@ -66,7 +67,7 @@ class AeroSite(server.Site):
     @ivar draining: Whether the process is about to stop: every response ends its connection.
     """
 
-    requestFactory = AeroRequest
+    requestFactory: type[AeroRequest] = AeroRequest
     displayTracebacks = False
 
     def __init__(
@@ -86,13 +87,16 @@ class AeroSite(server.Site):
         @param clock: Measures timeouts and durations; the reactor.
         @param accessLog: Is told of every finished response; by default an L{AccessLog}.
         """
-        super().__init__(None, reactor=clock, timeout=settings.idleTimeout)
+        super().__init__(None, reactor=clock, timeout=settings.idleTimeout)  # type: ignore[no-untyped-call]
         self.router = router
         self.settings = settings
         self.responseHeaders = responseHeaders
         self.metrics = metrics
         self.clock = clock
         self.clientAddresses = clientAddresses
+        self._directClient = lru_cache(4_096)(
+            lambda peer, secure: clientAddresses.client(peer, secure, (), ())
+        )
         self.hosts = hosts
         self.newRequestId = newRequestId
         self.draining = False
@@ -190,6 +194,20 @@ class AeroSite(server.Site):
         limit = self.settings.maxBodyBytes
         smaller = getattr(self.router, "bodyLimit", None)
         return limit if smaller is None else min(limit, smaller(request))
+
+    def clientOf(
+        self,
+        peer: str,
+        secure: bool,
+        forwardedFor: Sequence[bytes],
+        forwardedProto: Sequence[bytes],
+    ) -> Client:
+        """
+        The effective client of a request; see L{ClientAddresses.client}.
+        """
+        if forwardedFor or forwardedProto:
+            return self.clientAddresses.client(peer, secure, forwardedFor, forwardedProto)
+        return self._directClient(peer, secure)
 
     def date(self) -> bytes:
         """

@@ -20,4 +20,6 @@ def unsentBytes(transport: Any) -> int:
     while below is not None:
         transport, below = below, getattr(below, "transport", None)
     waiting = getattr(transport, "_tempDataLen", 0)
-    return len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0) + int(waiting)
+    return (
+        len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0) + int(waiting)
+    )
