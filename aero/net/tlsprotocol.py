@@ -21,14 +21,12 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IReactorTime,
-    ISSLTransport,
     ITCPTransport,
     ITransport,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from aero.metrics import Metrics
 from aero.metrics import tls as rows
@@ -53,7 +51,6 @@ PLAINTEXT_REPLY = (
 )
 
 
-@implementer(ISSLTransport)
 class TLSServerProtocol(BufferingTLSTransport):
     """
     One TLS connection.
