@@ -10,9 +10,11 @@ from typing import Any
 from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -209,7 +211,7 @@ class ServerNameTests(SynchronousTestCase):
         """
         listener = Listener()
         client = listener.connect(b"other.example")
-        client.server.connectionLost()
+        client.server.connectionLost(Failure(CONNECTION_LOST))
         self.assertEqual(listener.handshakes("", "refused"), 1)
 
     def test_nothingPrinted(self) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IHandshakeListener, INegotiated, ISSLTransport
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
@@ -186,7 +188,7 @@ class DataTests(_TLSTestCase):
         client.server.dataReceived(b"\x17\x03\x03\x00\x20" + b"?" * 32)
         self.assertTrue(self.tcp(client).disconnecting)
         client.server.dataReceived(b"more")
-        client.server.connectionLost()
+        client.server.connectionLost(Failure(CONNECTION_LOST))
         self.assertEqual(len(self.app(other).lost), 0)
         other.send(b"fine")
         self.assertEqual(self.app(other).received, [b"fine"])
@@ -262,7 +264,7 @@ class ClosingTests(_TLSTestCase):
         client.tls.shutdown()
         client.exchange()
         self.assertTrue(self.tcp(client).disconnecting)
-        client.server.connectionLost()
+        client.server.connectionLost(Failure(CONNECTION_LOST))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_unanswered(self) -> None:
@@ -289,7 +291,7 @@ class ClosingTests(_TLSTestCase):
         self.assertEqual(self.app(client).received, [b"bye"])
         self.assertTrue(self.tcp(client).disconnecting)
         app = self.app(client)
-        client.server.connectionLost()
+        client.server.connectionLost(Failure(CONNECTION_LOST))
         self.assertEqual(len(app.lost), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -301,7 +303,7 @@ class ClosingTests(_TLSTestCase):
             client = self.listener.connect()
             app = self.app(client)
             prepare(client.server)
-            client.server.connectionLost()
+            client.server.connectionLost(Failure(CONNECTION_LOST))
             self.assertEqual(len(app.lost), 1)
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -354,7 +356,7 @@ class HandshakeTests(_TLSTestCase):
             self.assertFalse(tcp.aborted)
             self.clock.advance(0.2)
             self.assertTrue(tcp.aborted)
-            server.connectionLost()
+            server.connectionLost(Failure(CONNECTION_LOST))
         self.assertEqual(self.listener.handshakes("", "timeout"), 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -375,7 +377,7 @@ class HandshakeTests(_TLSTestCase):
         """
         A client that goes away meanwhile is counted as closed.
         """
-        self.listener.accept().connectionLost()
+        self.listener.accept().connectionLost(Failure(CONNECTION_LOST))
         self.assertEqual(self.listener.handshakes("", "closed"), 1)
 
     def test_failed(self) -> None:
@@ -383,7 +385,7 @@ class HandshakeTests(_TLSTestCase):
         A client without a common version is counted as failed, once.
         """
         client = self.listener.connect(context=clientContext(version=SSL.TLS1_1_VERSION))
-        client.server.connectionLost()
+        client.server.connectionLost(Failure(CONNECTION_LOST))
         self.assertEqual(self.listener.handshakes("", "failed"), 1)
         self.assertEqual(self.listener.handshakes("", "closed"), 0)
 
@@ -401,7 +403,7 @@ class HandshakeTests(_TLSTestCase):
             self.assertTrue(head.startswith(b"HTTP/1.0 400 Bad Request\r\n"))
             self.assertIn(b"HTTPS", body)
             self.assertTrue(tcp.disconnecting)
-            server.connectionLost()
+            server.connectionLost(Failure(CONNECTION_LOST))
             self.assertEqual((app.received, len(app.lost)), ([], 1))
         self.assertEqual(self.listener.handshakes("", "plaintext"), 3)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -415,6 +417,6 @@ class HandshakeTests(_TLSTestCase):
         server = self.listener.accept()
         app: Any = server.wrappedProtocol
         server.dataReceived(data)
-        server.connectionLost()
+        server.connectionLost(Failure(CONNECTION_LOST))
         self.assertEqual((app.received, len(app.lost)), ([], 1))
         self.assertTrue(self.listener.connect().finished)
