@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from aero.auth.jwt import verifyRelayToken
 from aero.auth.sessions import Revocations, Sessions
@@ -296,11 +298,10 @@ class SessionEndpointTests(SynchronousTestCase):
         """
         C{SameSite=None} without TLS works, and is warned of once.
         """
-        from twisted.logger import LogLevel, globalLogPublisher
+        warnings: list[LogEvent] = []
 
-        warnings: list[Any] = []
-
-        def observe(event: Any) -> None:
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
             if event.get("log_level") is LogLevel.warn:
                 warnings.append(event)
 
