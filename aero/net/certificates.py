@@ -19,18 +19,12 @@ from typing import Callable, Iterable, Protocol
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
 
 from aero.settings import isInternalName
 
-#: Keys that TLS can sign with.
-PrivateKey = (
-    rsa.RSAPrivateKey
-    | ec.EllipticCurvePrivateKey
-    | ed25519.Ed25519PrivateKey
-    | ed448.Ed448PrivateKey
-)
+from .tlsopenssl import PrivateKey, useCertificate
 
 #: Certificates sent in one handshake; a real chain has four at most.
 MAX_CHAIN = 10
@@ -56,8 +50,9 @@ class CertifiedKey:
         """
         Read both from PEM.
 
-        @raise ValueError: One of them is not PEM, the key is encrypted or of a kind TLS has no
-            use for, or the two do not belong together. The text says which, and repeats nothing.
+        @raise ValueError: One of them is not PEM, the key is encrypted, too short or of a kind
+            TLS has no use for, or the two do not belong together. The text says which, and
+            repeats nothing.
         """
         try:
             chain = tuple(x509.load_pem_x509_certificates(certificates))
@@ -75,6 +70,7 @@ class CertifiedKey:
             raise ValueError("TLS cannot sign with this kind of private key")
         if loaded.public_key() != chain[0].public_key():
             raise ValueError("the private key does not belong to the first certificate")
+        useCertificate(SSL.Context(SSL.TLS_SERVER_METHOD), loaded, chain)
         return cls(loaded, chain)
 
     def certificatesPEM(self) -> bytes:
@@ -210,8 +206,15 @@ class ServedNames:
             return True
         if self._internal and (serverName == "localhost" or _isAddress(serverName)):
             return True
-        _, dot, parent = serverName.partition(".")
-        return any(name == serverName or (dot and name == f"*.{parent}") for name in certified)
+        return covers(certified, serverName)
+
+
+def covers(certified: Iterable[str], name: str) -> bool:
+    """
+    Whether one of the names of a certificate stands for this name.
+    """
+    _, dot, parent = name.partition(".")
+    return any(each == name or (bool(dot) and each == f"*.{parent}") for each in certified)
 
 
 class Changes:

@@ -97,7 +97,8 @@ class StateDirectory:
             raise StartError(self._sentence("belongs to another user"))
         elif found.st_mode & stat.S_IWOTH:
             raise StartError(self._sentence("can be written by every user"))
-        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+        effective = os.access in os.supports_effective_ids
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK, effective_ids=effective):
             raise StartError(self._sentence("is not writable by this user"))
         with self._explained("write to"):
             # The only proof on a read-only or full file system.

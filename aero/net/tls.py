@@ -28,7 +28,13 @@ from aero.metrics import tls as rows
 
 from .certificates import CertificateSource, CertifiedKey
 from .tlshello import protocolsOffered
-from .tlsopenssl import MODE_ENABLE_PARTIAL_WRITE, offerProtocols, onServerName, setGroups
+from .tlsopenssl import (
+    MODE_ENABLE_PARTIAL_WRITE,
+    offerProtocols,
+    onServerName,
+    setGroups,
+    useCertificate,
+)
 
 #: Mozilla's "intermediate" recommendation, version 5.8
 #: (https://ssl-config.mozilla.org/guidelines/5.8.json): forward secrecy and authenticated
@@ -155,11 +161,7 @@ class ServerTLS:
 
     def _contextFor(self, certified: CertifiedKey) -> SSL.Context:
         context = self._makeContext()
-        context.use_certificate(certified.chain[0])
-        for each in certified.chain[1:]:
-            context.add_extra_chain_cert(each)
-        context.use_privatekey(certified.key)
-        context.check_privatekey()
+        useCertificate(context, certified.key, certified.chain)
         return context
 
     def _changed(self) -> None:

@@ -18,7 +18,7 @@ from aero.metrics import Metrics
 from aero.metrics import tls as rows
 from aero.settings.tls import TLSSettings
 
-from .certificates import CertifiedKey, Changes, ServedNames
+from .certificates import CertifiedKey, Changes, ServedNames, covers
 
 #: What tells one version of a file from the next: device, inode, size, time of change.
 _Stamp = tuple[int, int, int, int]
@@ -124,9 +124,16 @@ class FileSource:
         certificates = _contentOf("TLS_CERT_PATH", self._paths[0])
         key = _contentOf("TLS_KEY_PATH", self._paths[1])
         try:
-            return CertifiedKey.fromPEM(certificates, key)
+            found = CertifiedKey.fromPEM(certificates, key)
         except ValueError as error:
             raise ConfigurationError("TLS_CERT_PATH", self._paths[0], str(error)) from None
+        if not covers(found.names, self._names.domain):
+            self._log.warn(
+                "The certificate in {path} is not good for {domain}; browsers will refuse it.",
+                path=self._paths[0],
+                domain=self._names.domain,
+            )
+        return found
 
     def _look(self) -> None:
         stamps = self._stampsNow()

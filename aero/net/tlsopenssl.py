@@ -10,8 +10,18 @@ from __future__ import annotations
 
 from typing import Any, Callable, Sequence
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
+
+#: Keys that TLS can sign with.
+PrivateKey = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+)
 
 _lib: Any = lib
 _ffi: Any = ffi
@@ -24,6 +34,25 @@ DRAIN_BYTES = 262_144
 
 # One for all connections, because a new one for each read costs more than the reading itself.
 _buffer = _ffi.new("char[]", DRAIN_BYTES)
+
+
+def useCertificate(
+    context: SSL.Context, key: PrivateKey, chain: Sequence[x509.Certificate]
+) -> None:
+    """
+    Have a context present a certificate chain.
+
+    @raise ValueError: OpenSSL does not accept them, usually because the key is too short.
+    """
+    try:
+        context.use_certificate(chain[0])
+        for each in chain[1:]:
+            context.add_extra_chain_cert(each)
+        context.use_privatekey(key)
+        context.check_privatekey()
+    except SSL.Error as error:
+        reasons = ", ".join(reason for _, _, reason in error.args[0]) if error.args else "unknown"
+        raise ValueError(f"OpenSSL does not accept it: {reasons}") from error
 
 
 def setGroups(context: SSL.Context, *names: str) -> None:

@@ -105,6 +105,13 @@ class TLSServerProtocol(BufferingTLSTransport):
         super().connectionLost(reason)
         self._stopWaiting()
 
+    def abortConnection(self) -> None:
+        """
+        Drop the connection. Twisted's method fails on one that is gone already.
+        """
+        if self.connected:
+            super().abortConnection()
+
     def _checkHandshakeStatus(self) -> None:
         super()._checkHandshakeStatus()
         if self._handshakeDone:

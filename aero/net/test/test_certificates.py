@@ -101,6 +101,13 @@ class CertifiedKeyTests(SynchronousTestCase):
             )
             self.assertUnusable(self.certificate, pem, expected)
 
+    def test_shortKey(self) -> None:
+        """
+        A key that is too short for OpenSSL is refused here, and not at the first handshake.
+        """
+        made = certified("example.com", bits=1024)
+        self.assertUnusable(made.certificatesPEM(), made.keyPEM(), "key too small")
+
     def test_longChain(self) -> None:
         """
         A whole trust store in place of a chain is refused.

@@ -371,6 +371,16 @@ class ChainTests(SynchronousTestCase):
     Tests for what is sent.
     """
 
+    def test_rsa(self) -> None:
+        """
+        An RSA certificate works with both versions.
+        """
+        source = FakeSource()
+        source.certified = certified("example.com", bits=2048)
+        for version in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            client = Listener(source).connect(context=clientContext(version=version))
+            self.assertTrue(client.finished)
+
     def test_chain(self) -> None:
         """
         The certificates between ours and the root are sent with it.

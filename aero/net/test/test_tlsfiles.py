@@ -146,6 +146,27 @@ class FileSourceTests(SynchronousTestCase):
         self.replace(self.crt, b"text")
         self.assertUnusable("TLS_CERT_PATH", "no PEM certificate")
 
+    def test_anotherName(self) -> None:
+        """
+        A certificate that is not good for the site name is used, with a warning.
+        """
+        self.source()
+        self.assertEqual(self.messages, [])
+        self.put(certified("other.example"))
+        source = self.source()
+        self.assertEqual(len(self.messages), 1)
+        self.assertIsNot(source.certificateFor("example.com"), None)
+
+    def test_tooShort(self) -> None:
+        """
+        A new key that OpenSSL does not accept leaves the old certificate in use.
+        """
+        source = self.source()
+        self.put(certified("example.com", bits=1024))
+        source.reload()
+        self.assertEqual(self.serial(source), 1)
+        self.assertEqual(self.metrics.value(rows.RELOADS, "failure"), 1)
+
     def test_reloaded(self) -> None:
         """
         A reload reads new files and tells those who asked.

@@ -318,6 +318,17 @@ class ClosingTests(_TLSTestCase):
         self.assertTrue(self.tcp(client).aborted)
         self.assertEqual(self.app(client).received, [])
 
+    def test_abortedTooLate(self) -> None:
+        """
+        Ending a connection that is gone does nothing.
+        """
+        client = self.listener.connect()
+        client.server.connectionLost(Failure(CONNECTION_LOST))
+        client.server.write(b"x")
+        client.server.loseConnection()
+        client.server.abortConnection()
+        self.assertFalse(self.tcp(client).aborted)
+
     def test_writtenAfterTheEnd(self) -> None:
         """
         Bytes written after loseConnection are dropped.

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -22,6 +22,7 @@ from aero.metrics import Metrics
 from aero.metrics import tls as rows
 from aero.net.certificates import CertifiedKey, Changes, ServedNames
 from aero.net.tls import HTTP_PROTOCOLS, ServerTLS
+from aero.net.tlsopenssl import PrivateKey
 from aero.net.tlsprotocol import TLSServerFactory, TLSServerProtocol
 from aero.settings.tls import TLSSettings
 
@@ -32,11 +33,15 @@ DAY = 86_400.0
 
 
 @cache
-def certified(*names: str, serial: int = 1) -> CertifiedKey:
+def certified(*names: str, serial: int = 1, bits: int = 0) -> CertifiedKey:
     """
     A self-signed certificate for these names, valid for a hundred years.
+
+    @param bits: The length of an RSA key; 0 takes P-256.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
+    key: PrivateKey = (
+        rsa.generate_private_key(65537, bits) if bits else ec.generate_private_key(ec.SECP256R1())
+    )
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
     begin = datetime.datetime(2020, 1, 1)
     alternatives: list[x509.GeneralName] = []
