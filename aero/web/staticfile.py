@@ -427,18 +427,21 @@ class FileResponse:
         contentType: bytes | None = None,
     ) -> None:
         request = self._request
+        bodiless = request.method == b"HEAD" or not length
+        data: bytes | None = None
+        if bodiless:
+            body.close()
+        elif length <= SMALL and not isBackedUp(request):
+            data = _joined(body, pieces)
         request.setResponseCode(status)
         request.setHeader(b"Content-Type", contentType or self._document.contentType)
         request.setHeader(b"Content-Length", b"%d" % length)
         self._describe(etag)
         for name, value in headers:
             request.setHeader(name, value)
-        if request.method == b"HEAD" or not length:
-            body.close()
+        if bodiless:
             request.finish()
-        elif length == body.size <= SMALL and not isBackedUp(request):
-            data = body.read(0, length)
-            body.close()
+        elif data is not None:
             request.write(data)
             request.finish()
         else:
@@ -463,6 +466,24 @@ class FileResponse:
             code=code,
             headers=[(b"Cache-Control", NO_CACHE), *headers],
         )
+
+
+def _joined(body: Body, pieces: Iterable[bytes | ByteRange]) -> bytes:
+    """
+    Read all pieces and close the body.
+
+    @raise Replaced: The file has changed; nothing was written yet.
+    """
+    try:
+        found = [
+            piece if isinstance(piece, bytes) else body.read(piece.start, piece.stop - piece.start)
+            for piece in pieces
+        ]
+    except Torn:
+        raise Replaced from None
+    finally:
+        body.close()
+    return found[0] if len(found) == 1 else b"".join(found)
 
 
 class _NoBody:
