@@ -28,7 +28,19 @@ class Endpoint(Resource):
       - it raises L{aero.errors.Refused}, now or in that C{Deferred}.
 
     The origin guard and the rate limit are behind a request by the time it gets here
-    (L{aero.web.gates}).
+    (L{aero.web.gates}). L{aero.web.bodies} reads its body and L{aero.web.credentials} its
+    session::
+
+        class Whoami(Endpoint):
+            def __init__(self, sessions: Sessions) -> None:
+                super().__init__()
+                self._sessions = sessions
+
+            async def render_GET(self, request: Request) -> int:
+                session = requireSession(request, self._sessions, time.time())
+                return replyJSON(request, 200, {"sid": session.sid})
+
+        router.addResource("/whoami", Whoami(sessions))
     """
 
     isLeaf = True

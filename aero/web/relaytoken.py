@@ -16,11 +16,11 @@ from aero.auth.jwt import mintRelayToken
 from aero.auth.sessions import Sessions
 from aero.errors import Refused
 from aero.metrics import Metrics, sessions
-from aero.policy.origin import normalizeOrigin
 from aero.policy.quota import TokenBuckets
 from aero.settings.relay import RelaySettings
 
 from .bodies import MAX_BODY_BYTES, readBody
+from .credentials import requireOrigin, requireSession
 from .endpoint import Endpoint
 from .replies import replyJSON
 
@@ -140,15 +140,9 @@ class RelayTokenEndpoint(Endpoint):
     def _issue(self, request: AeroRequest) -> dict[str, str]:
         if not self._credentials.configured:
             raise Refused(404, "not_found", "UDP relay not configured", reason="off")
-        if not any(line.strip() for line in _originLines(request)):
-            raise Refused(403, "forbidden", "Origin header required", reason="origin")
-        origin = originOf(request)
-        if origin is None:
-            raise Refused(403, "forbidden", "Origin not allowed", reason="origin")
+        origin = requireOrigin(request)
         now = self._now()
-        session = self._sessions.fromCookies(cookieLines(request), now)
-        if session is None:
-            raise Refused(401, "unauthorized", "Missing or expired session", reason="session")
+        session = requireSession(request, self._sessions, now)
         wait = self._buckets.take(session.sid, now)
         if wait:
             raise Refused(
@@ -166,21 +160,6 @@ class RelayTokenEndpoint(Endpoint):
         self._metrics.counter(sessions.RELAY_TOKENS, result).inc()
 
 
-def originOf(request: AeroRequest) -> str | None:
-    """
-    The normalised origin of a request; C{None} where there is none, or none that can be read.
-    """
-    lines = _originLines(request)
-    return normalizeOrigin(lines[0].decode("latin-1")) if len(lines) == 1 else None
-
-
-def cookieLines(request: AeroRequest) -> list[bytes]:
-    """
-    The C{Cookie} lines of a request as they came, never merged (gateway.md section 4.3).
-    """
-    return list(request.requestHeaders.getRawHeaders(b"Cookie", []))
-
-
 def isoTime(seconds: float) -> str:
     """
     A time in UTC with milliseconds, as C{2026-11-23T13:43:14.655Z}.
@@ -189,7 +168,3 @@ def isoTime(seconds: float) -> str:
     whole, rest = divmod(milliseconds, 1000)
     text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{rest:03d}Z"
-
-
-def _originLines(request: AeroRequest) -> list[bytes]:
-    return list(request.requestHeaders.getRawHeaders(b"Origin", []))

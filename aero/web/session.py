@@ -20,8 +20,9 @@ from aero.settings.session import SessionSettings
 from aero.settings.tcp import TCPSettings
 
 from .bodies import DNS, MAX_BODY_BYTES, readBody
+from .credentials import originOf, sessionOf
 from .endpoint import Endpoint
-from .relaytoken import RelayCredentials, cookieLines, isoTime, originOf
+from .relaytoken import RelayCredentials, isoTime
 from .replies import Header, replyJSON
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class SessionEndpoint(Endpoint):
         Begin or renew the session of a request, and set its cookie.
         """
         client = request.client
-        current = self._sessions.fromCookies(cookieLines(request), now)
+        current = sessionOf(request, self._sessions, now)
         if current is None:
             wait = self._newSessions.take(addressKey(client.ip), now)
             if wait:
