@@ -28,6 +28,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .prompt import promptWriter
+
 
 class Client(Protocol):
     """
@@ -239,6 +241,7 @@ class TargetConnection(protocol.Protocol):
             transport.abortConnection()
             return
         transport.registerProducer(self, True)
+        self._writeNow = promptWriter(transport)
         if self._readingPaused:
             transport.pauseProducing()
         early, self._early = self._early, []
@@ -328,7 +331,10 @@ class TargetConnection(protocol.Protocol):
 
     def _write(self, data: bytes) -> None:
         transport: Any = self.transport
+        congested = self._congested
         transport.write(data)
+        if not congested:
+            self._writeNow()
 
     def _endWriting(self) -> None:
         transport: Any = self.transport

@@ -25,6 +25,7 @@ from aero.errors import Refused
 from aero.interfaces import IUpgradable
 from aero.metrics import Metrics
 from aero.metrics import tcp as rows
+from aero.net.memory import keepFreedMemory
 from aero.wire.websocket import GOING_AWAY
 
 from .handshake import Accepted, UpgradeGate, rejection, switchingProtocols
@@ -60,6 +61,7 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc]
         pingInterval: float,
         pingTimeout: float,
     ) -> None:
+        keepFreedMemory()
         state = random.getstate()
         super().__init__(reactor=clock)
         random.setstate(state)  # Autobahn reseeds the process-wide generator

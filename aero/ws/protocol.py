@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Callable, ClassVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Sequence
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -39,6 +39,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from aero.errors import Refused
+from aero.net.prompt import promptWriter
 from aero.wire.websocket import (
     ABNORMAL,
     BINARY,
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
 
 #: Bytes of replies to pings that may wait for a client that does not read.
 _MAX_REPLY_BYTES = 65_536
+#: Payloads from this size on are written at once and without copying them to their header.
+_LARGE = 4_096
 #: Who stopped reading the client: the subclass, or the unread replies to pings.
 _BY_SUBCLASS, _BY_REPLIES = 1, 2
 
@@ -173,6 +176,7 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         self.state = self.STATE_OPEN
         self.websocket_protocol_in_use = self.request.subprotocol
         transport.registerProducer(self, True)
+        self._writeNow = promptWriter(transport)
         self._opened = True
         self.factory.sessionStarted(self)
         interval = self.factory.pingInterval
@@ -288,13 +292,14 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         """
         self.sendFrame(BINARY if isBinary else TEXT, payload)
 
-    def sendMessages(self, payloads: list[bytes]) -> None:
+    def sendMessages(self, payloads: Sequence[bytes | memoryview]) -> None:
         """
         Send several binary messages with one write.
         """
         if self._closing or not self._opened:
             return
-        size, pieces = 0, []
+        size = 0
+        pieces: list[bytes | memoryview] = []
         for payload in payloads:
             size += len(payload)
             pieces.append(frameHeader(BINARY, len(payload)))
@@ -312,7 +317,14 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         if self._closing or not self._opened:
             return
         size = len(payload)
-        self.transport.write(frameHeader(opcode, size) + payload)
+        if size < _LARGE:
+            self.transport.write(frameHeader(opcode, size) + payload)
+        else:
+            # The transport joins what it is given, so there is no need to copy it here.
+            paused = self._sendingIsPaused
+            self.transport.writeSequence((frameHeader(opcode, size), payload))
+            if not paused:
+                self._writeNow()
         if opcode < CLOSE:
             self.factory.messagesDown.inc()
             self.factory.bytesDown.inc(size)

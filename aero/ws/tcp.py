@@ -67,6 +67,10 @@ from .protocol import AeroWebSocketProtocol, Closed
 from .slots import Lease, TunnelSlots
 
 
+#: The longest message to a client; a larger read of the target becomes several.
+_CHUNK = 65_536
+
+
 class TCPTunnelProtocol(AeroWebSocketProtocol):
     """
     One tunnel. Extend it to log, to rewrite, or to refuse.
@@ -139,7 +143,11 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         if not self.isOpen:
             self._connection.pauseReading()
             return
-        self.sendFrame(BINARY, data)
+        if len(data) <= _CHUNK:
+            self.sendFrame(BINARY, data)
+        else:
+            view = memoryview(data)
+            self.sendMessages([view[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)])
         if self._sendingIsPaused:
             self._unreadBytes += len(data)
             if self._unreadBytes > self.endpoint.settings.pauseBytes:

@@ -1,0 +1,38 @@
+# -*- test-case-name: aero.net.test.test_prompt -*-
+"""
+Write to a socket at once instead of at the reactor's next turn.
+
+A Twisted transport keeps what is written until the reactor says that the socket is writable,
+which for a socket that is writable anyway costs two changes of the poll set and one turn for
+each chunk, and joins what has gathered meanwhile. A relay that gets one chunk at a time and
+passes it on can do without.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from twisted.internet.tcp import Connection
+
+
+def _nothing() -> None:
+    """
+    The transport writes when it likes.
+    """
+
+
+def promptWriter(transport: Any) -> Callable[[], object]:
+    """
+    Find what makes a transport try to write its buffer now.
+
+    It is to be called right after a write, and not once the connection is being closed: the
+    end of a connection is the reactor's business. A socket that takes nothing, or fails, is
+    left to the reactor as well, which finds it the same way.
+
+    @return: Does nothing for transports other than plain TCP, such as TLS, which writes at
+        once on its own.
+    """
+    if isinstance(transport, Connection) and not transport.TLS:
+        write: Callable[[], object] = transport.doWrite
+        return write
+    return _nothing
