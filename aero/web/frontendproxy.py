@@ -159,11 +159,11 @@ class FrontendProxy:
         client = request.client
         headers = requestHeaders(request.requestHeaders, address=client.ip, secure=client.secure)
         content: Any = request.content
-        content.seek(0, 2)
-        body = None
-        if content.tell():
-            body = FileBodyProducer(content, cooperator=self._cooperator, readSize=_BODY_BLOCK)
+        length = content.seek(0, 2)
         content.seek(0)
+        body = None
+        if length:
+            body = FileBodyProducer(content, cooperator=self._cooperator, readSize=_BODY_BLOCK)
         try:
             answer = self._agent.request(request.method, self._origin + request.uri, headers, body)
         except ValueError:

@@ -147,7 +147,7 @@ class WholeFileTests(StaticTestCase):
         """
         self.write("main.js", SCRIPT)
         self.get("/main.js")
-        with mock.patch.object(webroot.os, "open", side_effect=AssertionError):
+        with mock.patch.object(webroot.Location, "open", side_effect=AssertionError):
             self.assertEqual(self.get("/main.js").text(), SCRIPT)
 
     def test_replacedMeanwhile(self) -> None:
