@@ -17,6 +17,8 @@ from twisted.logger import Logger, LogLevel
 if TYPE_CHECKING:
     from .request import AeroRequest
 
+_log = Logger(namespace="aero.web.access")
+
 
 class RequestLog(Protocol):
     """
@@ -37,8 +39,6 @@ class AccessLog:
     unless told otherwise.
     """
 
-    _log = Logger(namespace="aero.web.access")
-
     def __init__(self, level: LogLevel = LogLevel.debug) -> None:
         """
         @param level: The level of ordinary responses.
@@ -49,7 +49,7 @@ class AccessLog:
         """
         Log one response.
         """
-        self._log.emit(
+        _log.emit(
             LogLevel.info if status >= 500 else self._level,
             "{method} {route} {status} {bytes} bytes {duration:.3f} s {client} {requestId}",
             method=_method(request.method),

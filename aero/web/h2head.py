@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.web.test.test_h2head -*-
+# -*- test-case-name: aero.web.test.test_http2 -*-
 """
 The head of an HTTP/2 request, checked (RFC 9113 section 8).
 

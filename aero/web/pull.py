@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.web.test.test_pull -*-
+# -*- test-case-name: aero.web.test.test_channel -*-
 """
 Pull producers on a consumer that pushes back.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.web.test.test_refusals -*-
+# -*- test-case-name: aero.web.test.test_channel -*-
 """
 What a refusal of the door looks like on the wire.
 

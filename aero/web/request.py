@@ -57,7 +57,7 @@ class AeroRequest(server.Request):
     site: AeroSite
     #: A L{Channel<aero.web.channel.Channel>} or L{Stream<aero.web.h2stream.Stream>}; C{None}
     #: once the request is over.
-    channel: Any
+    channel: Any = None
     content: Any = None
     _client: Client | None = None
     _requestId: str | None = None
@@ -71,6 +71,7 @@ class AeroRequest(server.Request):
         """
         self.site = channel.site
         super().__init__(channel, parsePOSTFormSubmission=False)  # type: ignore[no-untyped-call]
+        self._secure: bool = channel.isSecure()
         self.arrived: float = self.site.clock.seconds()
 
     # What the client is.
@@ -84,7 +85,7 @@ class AeroRequest(server.Request):
             headers = self.requestHeaders
             self._client = self.site.clientOf(
                 getattr(self._peer, "host", "") or "",
-                self.channel is not None and self.channel.isSecure(),
+                self._secure,
                 headers.getRawHeaders(b"X-Forwarded-For", ()),
                 headers.getRawHeaders(b"X-Forwarded-Proto", ()),
             )

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.web.test.test_unsent -*-
+# -*- test-case-name: aero.web.test.test_channel -*-
 """
 How much of what was written still waits in this process.
 

@@ -1,0 +1,76 @@
+"""
+Tests for L{aero.web.accesslog}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from ..accesslog import AccessLog, blurred
+from .door import Door, get
+
+
+class AccessLogTests(SynchronousTestCase):
+    """
+    L{AccessLog} says what happened and not to whom.
+    """
+
+    def events(self, data: bytes) -> list[dict[str, Any]]:
+        """
+        What is logged for a request.
+        """
+        door = Door()
+        door.exchange(data)
+        log = AccessLog()
+        with capturedLogs() as captured:
+            for request in door.routes.seen:
+                log.responded(request, request.code, 0.25)
+        self.assertEqual({event["log_namespace"] for event in captured}, {"aero.web.access"})
+        return list(captured)
+
+    def test_fields(self) -> None:
+        """
+        An event has method, route, status, bytes, duration, id and network.
+        """
+        (event,) = self.events(get("/plain/x", "X-Request-Id: r"))
+        wanted = ("method", "route", "status", "bytes", "duration", "requestId", "client")
+        self.assertEqual(
+            [event[name] for name in wanted],
+            ["GET", "/plain", 200, 12, 0.25, "r", "192.0.2.0/24"],
+        )
+        self.assertEqual(event["log_level"], LogLevel.debug)
+
+    def test_secrets(self) -> None:
+        """
+        Query strings, cookies and tokens are in no event.
+        """
+        lines = ("Cookie: aero_session=hush", "Authorization: Bearer hush")
+        (event,) = self.events(get("/plain?token=hush", *lines))
+        self.assertNotIn("hush", formatEvent(event))
+        own = {key: value for key, value in event.items() if not key.startswith("log_")}
+        self.assertNotIn("hush", repr(own))
+
+    def test_errors(self) -> None:
+        """
+        Errors of the server are more important.
+        """
+        (event,) = self.events(get("/raise"))
+        self.assertEqual((event["status"], event["log_level"]), (500, LogLevel.info))
+        self.flushLoggedErrors(RuntimeError)
+
+    def test_blurred(self) -> None:
+        """
+        Addresses keep their network only.
+        """
+        for address, network in (
+            ("192.0.2.77", "192.0.2.0/24"),
+            ("::ffff:192.0.2.77", "192.0.2.0/24"),
+            ("2001:db8:1:2::3", "2001:db8:1::/48"),
+            ("fe80::1%eth0", "fe80::/48"),
+            ("/run/socket", "-"),
+            ("", "-"),
+        ):
+            self.assertEqual(blurred(address), network)
