@@ -45,5 +45,9 @@ class Endpoint(Resource):
 
     isLeaf = True
 
+    #: The most bytes of body it wants; more is a 413 before any of them is kept. The limit of
+    #: the site holds besides, and alone where this is C{None}.
+    maxBodyBytes: int | None = None
+
     def __init__(self) -> None:
         Resource.__init__(self)

@@ -19,7 +19,7 @@ from aero.metrics import Metrics, sessions
 from aero.policy.quota import TokenBuckets
 from aero.settings.relay import RelaySettings
 
-from .bodies import MAX_BODY_BYTES, readBody
+from .bodies import MAX_IGNORED_BODY_BYTES, readBody
 from .credentials import requireOrigin, requireSession
 from .endpoint import Endpoint
 from .replies import replyJSON
@@ -102,6 +102,7 @@ class RelayTokenEndpoint(Endpoint):
     The checks come in the order of gateway.md section 6.3, each with its own answer.
     """
 
+    maxBodyBytes: int
     _log = Logger()
 
     def __init__(
@@ -111,7 +112,7 @@ class RelayTokenEndpoint(Endpoint):
         metrics: Metrics,
         now: Callable[[], float],
         *,
-        maxBodyBytes: int = MAX_BODY_BYTES,
+        maxBodyBytes: int = MAX_IGNORED_BODY_BYTES,
     ) -> None:
         """
         @param now: The current time in seconds since the epoch.
@@ -121,14 +122,14 @@ class RelayTokenEndpoint(Endpoint):
         self._sessions = sessions
         self._metrics = metrics
         self._now = now
-        self._maxBodyBytes = maxBodyBytes
+        self.maxBodyBytes = maxBodyBytes
         self._buckets = TokenBuckets(TOKEN_RATE, TOKEN_BURST)
 
     def render_POST(self, request: AeroRequest) -> int:
         """
         Answer with a credential.
         """
-        readBody(request, self._maxBodyBytes)
+        readBody(request, self.maxBodyBytes)
         try:
             credential = self._issue(request)
         except Refused as refused:

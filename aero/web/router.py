@@ -14,6 +14,7 @@ among them, are ignored, as RFC 9110 section 7.8 allows.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Sequence, cast
 
@@ -168,6 +169,14 @@ class Router:
                 self._render(request, route, route.resource)
         except Exception:  # noqa: BLE001
             fail(request, Failure())
+
+    def bodyLimit(self, request: AeroRequest) -> int:
+        """
+        The most bytes of body that the resource of a request wants
+        (L{Endpoint.maxBodyBytes<aero.web.endpoint.Endpoint.maxBodyBytes>}).
+        """
+        limit = getattr(self._find(request.path).resource, "maxBodyBytes", None)
+        return sys.maxsize if limit is None else int(limit)
 
     def _spellings(self, path: str) -> list[tuple[str, tuple[bytes, ...]]]:
         """

@@ -19,7 +19,7 @@ from aero.settings.relay import RelaySettings
 from aero.settings.session import SessionSettings
 from aero.settings.tcp import TCPSettings
 
-from .bodies import DNS, MAX_BODY_BYTES, readBody
+from .bodies import DNS, MAX_IGNORED_BODY_BYTES, readBody
 from .credentials import originOf, sessionOf
 from .endpoint import Endpoint
 from .relaytoken import RelayCredentials, isoTime
@@ -41,6 +41,7 @@ class SessionEndpoint(Endpoint):
     they are what costs state elsewhere, and a page that renews must never be turned away.
     """
 
+    maxBodyBytes: int
     _log = Logger()
 
     def __init__(
@@ -56,7 +57,7 @@ class SessionEndpoint(Endpoint):
         credentials: RelayCredentials | None = None,
         services: Sequence[str] = (),
         base: str = "/",
-        maxBodyBytes: int = MAX_BODY_BYTES,
+        maxBodyBytes: int = MAX_IGNORED_BODY_BYTES,
     ) -> None:
         """
         @param now: The current time in seconds since the epoch.
@@ -71,7 +72,7 @@ class SessionEndpoint(Endpoint):
         self._ttl = settings.ttl
         self._insecureWarning = settings.sameSite == "None"
         self._credentials = RelayCredentials(relay) if credentials is None else credentials
-        self._maxBodyBytes = maxBodyBytes
+        self.maxBodyBytes = maxBodyBytes
         perMinute = settings.newPerMinutePerIP
         self._newSessions = TokenBuckets(perMinute / 60, perMinute)
         self._endpoints = endpointPaths(base)
@@ -112,7 +113,7 @@ class SessionEndpoint(Endpoint):
 
     def _checkBody(self, request: AeroRequest) -> None:
         try:
-            body = readBody(request, self._maxBodyBytes)
+            body = readBody(request, self.maxBodyBytes)
             if body.type not in (None, DNS) and not isinstance(body.value, dict):
                 raise Refused(
                     400, "bad_request", "Request body must be a JSON object", reason="body"

@@ -77,6 +77,30 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(response.error(), (405, "method_not_allowed"))
         self.assertEqual(response.header(b"Allow"), b"GET, HEAD, OPTIONS")
 
+    def test_bodyLimit(self) -> None:
+        """
+        An endpoint may want smaller bodies than the site allows; others keep the site's limit.
+        """
+
+        class Small(Endpoint):
+            maxBodyBytes: int | None = 3
+
+            def render_POST(self, request: Request) -> bytes:
+                return b"taken"
+
+        class Large(Small):
+            maxBodyBytes: int | None = None
+
+        router = Router()
+        router.addResource("/small", Small())
+        router.addResource("/large", Large())
+        client = WebClient(router)
+        self.assertEqual(client.request(b"POST", "/small", body=b"123").body, b"taken")
+        response = client.request(b"POST", "/small", body=b"1234")
+        self.assertEqual(response.error(), (413, "payload_too_large"))
+        self.assertEqual(client.request(b"POST", "/large", body=b"1" * 1_048_576).status, 200)
+        self.assertEqual(client.request(b"POST", "/large", body=b"1" * 1_048_577).status, 413)
+
     def test_noChildren(self) -> None:
         """
         There is nothing below an endpoint.

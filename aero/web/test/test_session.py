@@ -265,6 +265,17 @@ class SessionEndpointTests(SynchronousTestCase):
         message = client.request(b"POST", "/session", JSON_TYPE, b"[]").json()["message"]
         self.assertEqual(message, "Request body must be a JSON object")
 
+    def test_largeBody(self) -> None:
+        """
+        A body that is larger than anything a client has to say is a 413, before it is read.
+        """
+        client = self.makeClient(base="/base")
+        fits = b"{" + b" " * 65_534 + b"}"
+        self.assertEqual(client.request(b"POST", "/session", JSON_TYPE, fits).status, 201)
+        for target in ("/session", "/base/session"):
+            exchange = client.start(b"POST", target, {**JSON_TYPE, b"Content-Length": b"65537"})
+            self.assertEqual(exchange.response().error(), (413, "payload_too_large"))
+
     def test_newSessionsLimited(self) -> None:
         """
         One address may begin so many sessions a minute and is then told when to come back;
