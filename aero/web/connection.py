@@ -10,6 +10,7 @@ and binds the occupant's C{dataReceived} as its own, so there is no layer in bet
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -75,7 +76,6 @@ class Connection:
     _http: Occupant | None = None
     _occupant: Any = None
     _deadline = 0.0
-    _kind = "handshake"
 
     def __init__(self, site: AeroSite) -> None:
         self.site = site
@@ -154,6 +154,7 @@ class Connection:
         if self._http is not None:
             self._http.expire(now)
         elif self._occupant is None and now >= self._deadline:
+            self._deadline = math.inf
             self.site.timedOut("handshake")
             self.transport.abortConnection()
 

@@ -383,6 +383,7 @@ class HTTP2Connection:
             if self._progressed():
                 self._writeDeadline = now + self.site.settings.writeTimeout
             else:
+                self._writeDeadline = None
                 self.site.timedOut("write")
                 self.transport.abortConnection()
             return
