@@ -32,6 +32,7 @@ class Verdict(enum.Enum):
     FAILED = 412
 
 
+@lru_cache(maxsize=1024)
 def httpDate(seconds: int) -> bytes:
     """
     A time in the one format that may be sent (RFC 9110 section 5.6.7).

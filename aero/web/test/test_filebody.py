@@ -8,9 +8,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, StreamEnded
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+from twisted.web.test.requesthelper import DummyChannel
+
 from aero.metrics import static as rows
-from aero.testing.web import Exchange
-from aero.web.filebody import BLOCK, FileBody, MemoryBody, Torn
+from aero.testing.web import Exchange, SecureMemoryTransport
+from aero.web.filebody import BLOCK, BodySender, FileBody, MemoryBody, Torn
+from aero.web.ranges import ByteRange
 from aero.web.test.statics import AFTER, StaticTestCase
 from aero.web.webroot import stampOf
 
@@ -126,6 +135,23 @@ class BodySenderTests(StaticTestCase):
         exchange.disconnect()
         self.assertEqual(self.openFiles(), [str(self.root)])
 
+    def test_onlyTheRequestIsTold(self) -> None:
+        """
+        The file is closed too where only the request learns that its client is gone, as with
+        the streams of Twisted's own HTTP/2.
+        """
+        request = Request(DummyChannel(), False)
+        request.gotLength(0)
+        path = self.write("big", CONTENT)
+        descriptor = os.open(path, os.O_RDONLY)
+        body = FileBody(descriptor, stampOf(os.fstat(descriptor)))
+        pieces = [ByteRange(0, SIZE)]
+        BodySender(request, body, pieces, clock=self.clock, torn=self.fail).start()
+        self.assertIn(str(path), self.openFiles())
+        request.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.openFiles(), [str(self.root)])
+        self.clock.pump([0] * 3)
+
     def test_torn(self) -> None:
         """
         When the file changes while it is sent, the connection is cut before its end.
@@ -160,3 +186,76 @@ class BodySenderTests(StaticTestCase):
         exchange.send(b"GET", "/small")
         self.clock.pump([0] * 3)
         self.assertEqual([each.body for each in exchange.responses()], [CONTENT, b"s"])
+
+
+class HTTP2Transport(SecureMemoryTransport):
+    """
+    A connection on which HTTP/2 was agreed upon.
+    """
+
+    negotiatedProtocol = b"h2"
+
+
+class HTTP2Tests(StaticTestCase):
+    """
+    The same over HTTP/2.
+    """
+
+    def setUp(self) -> None:
+        """
+        A client that speaks HTTP/2.
+        """
+        super().setUp()
+        self.path = self.write("big", CONTENT)
+        self.exchange = Exchange(self.client.site, HTTP2Transport("192.0.2.7"))
+        self.http = H2Connection(H2Configuration())
+        self.http.initiate_connection()
+        self.http.increment_flow_control_window(10 * SIZE)
+        self.body = b""
+        self.ended = False
+
+    def begin(self) -> None:
+        """
+        Ask for the large file.
+        """
+        names = {":method": "GET", ":path": "/big", ":scheme": "https", ":authority": "localhost"}
+        self.http.send_headers(1, list(names.items()), end_stream=True)
+        self.turn()
+
+    def turn(self) -> None:
+        """
+        Let both sides read what the other wrote.
+        """
+        self.exchange.sendRaw(self.http.data_to_send())
+        self.clock.pump([0] * 3)
+        received = self.exchange.received
+        self.exchange.transport.clear()
+        for event in self.http.receive_data(received) if received else ():
+            if isinstance(event, DataReceived):
+                self.body += event.data
+                self.http.acknowledge_received_data(event.flow_controlled_length, 1)
+            self.ended = self.ended or isinstance(event, StreamEnded)
+
+    def test_whole(self) -> None:
+        """
+        Every byte arrives, in order, as the windows open, and the file is closed.
+        """
+        self.begin()
+        turns = 0
+        while not self.ended and turns < SIZE // 10_000:
+            self.turn()
+            turns += 1
+        self.assertTrue(self.ended)
+        self.assertEqual(self.body, CONTENT)
+        self.assertEqual(self.openFiles(), [str(self.root)])
+
+    def test_reset(self) -> None:
+        """
+        A client that wants no more of it leaves nothing open behind.
+        """
+        self.begin()
+        self.assertIn(str(self.path), self.openFiles())
+        self.http.reset_stream(1)
+        self.turn()
+        self.assertEqual(self.openFiles(), [str(self.root)])
+        self.assertLess(len(self.body), SIZE)
