@@ -11,22 +11,16 @@ block's pages; elsewhere it does nothing.
 
 from __future__ import annotations
 
+from functools import cache
+
 #: The block. glibc then keeps up to twice as much free memory.
 BLOCK_BYTES = 8 * 1024 * 1024
 
-_done = False
 
-
-def keepFreedMemory() -> bool:
+@cache
+def keepFreedMemory() -> None:
     """
     Raise the limit, once in the life of the process.
-
-    @return: Whether this call did it.
     """
-    global _done
-    if _done:
-        return False
-    _done = True
     block = bytes(BLOCK_BYTES)
     del block
-    return True

@@ -267,16 +267,18 @@ class WebSocketEndpoint:
         """
         There will be no session: say why, if somebody is still there.
         """
-        if request.finished or request._disconnected:
-            reason = "left" if failure.check(CancelledError, RuntimeError) else "error"
-            self.metrics.counter(rows.WS_REFUSALS, self.name, reason).inc()
+        if request._disconnected:
+            self.metrics.counter(rows.WS_REFUSALS, self.name, "left").inc()
+            if not failure.check(CancelledError, Refused, RuntimeError):
+                self._log.failure("An upgrade to {path} failed", failure=failure, path=self.path)
             return
         refused = failure.value
         if not isinstance(refused, Refused):
             self._log.failure("An upgrade to {path} failed", failure=failure, path=self.path)
             refused = Refused(500, "internal_error", "WebSocket upgrade failed", reason="error")
         self.metrics.counter(rows.WS_REFUSALS, self.name, refused.reason).inc()
-        refuseUpgrade(request, refused, self.clock)
+        if not request.finished:  # as it is when the connection was taken over already
+            refuseUpgrade(request, refused, self.clock)
 
 
 class _Refusal(Protocol):

@@ -32,7 +32,13 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar, Sequence
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ISSLTransport
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITCPTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -169,8 +175,12 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         """
         The connection is ours: write the 101 and begin.
         """
-        super().connectionMade()
         transport = self.transport
+        # Not C{super}'s: it collects TLS channel ids and certificates that only WAMP uses.
+        self._connectionMade()
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
         transport.write(self.response)
         self.response = b""
         self.state = self.STATE_OPEN
@@ -197,7 +207,7 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         self.wasClean = self._closed.clean
         if not self.wasClean:
             self.droppedByMe = True  # Autobahn would otherwise warn about every tab closed
-        super().connectionLost(reason)
+        self._connectionLost(reason)
         if self._opened:
             self._opened = False
             self.factory.sessionEnded(self, self._closed)

@@ -66,7 +66,6 @@ from .handshake import Accepted, UpgradeGate
 from .protocol import AeroWebSocketProtocol, Closed
 from .slots import Lease, TunnelSlots
 
-
 #: The longest message to a client; a larger read of the target becomes several.
 _CHUNK = 65_536
 
