@@ -23,8 +23,9 @@ from aero.metrics import static as rows
 from aero.settings.http import StaticSettings
 
 from .compress import Compressor
+from .document import Document
 from .replies import replyError, replyText
-from .staticfile import IMMUTABLE, NO_CACHE, Document, FileResponse, FileServer
+from .staticfile import IMMUTABLE, NO_CACHE, FileResponse, FileServer
 from .staticpath import WELL_KNOWN, StaticPath, parsePath, splitTarget
 from .webroot import Denied, Location, Missing, WebRoot
 

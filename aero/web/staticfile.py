@@ -11,7 +11,6 @@ coded body is always whole, because a range of it would depend on the compressor
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Callable, Final, Iterable
 
 from twisted.internet.interfaces import IReactorTime
@@ -22,11 +21,10 @@ from aero.metrics import Metrics
 from aero.metrics import static as rows
 
 from .bytescache import BytesCache
-from .compress import CODINGS, Compressor
+from .compress import Compressor
 from .conditional import Verdict, evaluate, httpDate, rangeApplies
-from .encoding import forbidsTransform, preferred, weights
+from .document import Document, Variant, codedVariants
 from .filebody import Body, BodySender, FileBody, MemoryBody, Torn, isBackedUp
-from .mimetypes import isCompressible, isDiskImage, mediaType
 from .ranges import ByteRange, Unsatisfiable, multipart, parseRange
 from .replies import isOver, replyError
 from .webroot import Denied, Location, Missing, Stamp
@@ -37,68 +35,11 @@ SMALL: Final = 65_536
 NO_CACHE: Final = b"no-cache"
 IMMUTABLE: Final = b"public, max-age=31536000, immutable"
 
-#: Compressed files that lie beside a file, by the ending of their name; best first.
-_SIBLINGS: Final = {b"br": b".br", b"zstd": b".zst", b"gzip": b".gz"}
-
 
 class Replaced(Exception):
     """
     The file was replaced after it was found and before it was opened: look again.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """
-    One version of a file as HTTP sees it.
-
-    @ivar stamp: The version.
-    @ivar contentType: Its media type.
-    @ivar tag: Its entity tag without the quotes. It follows from modification time and size,
-        so processes and machines with the same copy agree on it.
-    @ivar modified: When it was modified, in whole seconds.
-    @ivar raw: Whether it must be sent as it is, for a disk image.
-    @ivar caching: The C{Cache-Control}.
-    """
-
-    stamp: Stamp
-    contentType: bytes
-    tag: bytes
-    modified: int
-    raw: bool
-    caching: bytes
-
-    @classmethod
-    def fromStamp(cls, stamp: Stamp, name: bytes, caching: bytes) -> Document:
-        """
-        @param name: The name that was asked for, which decides the type.
-        """
-        raw = isDiskImage(name)
-        return cls(
-            stamp=stamp,
-            contentType=mediaType(name),
-            tag=_tag(stamp),
-            modified=stamp.modified // 1_000_000_000,
-            raw=raw,
-            caching=caching + b", no-transform" if raw else caching,
-        )
-
-
-def _tag(stamp: Stamp) -> bytes:
-    return b"%x-%x" % (stamp.modified, stamp.size)
-
-
-@dataclass(frozen=True, slots=True)
-class _Variant:
-    """
-    A coded representation that could be sent.
-
-    @ivar sibling: Name and version of the file that holds it; C{None} where it is made here.
-    """
-
-    coding: bytes
-    etag: bytes
-    sibling: tuple[bytes, Stamp] | None
 
 
 class FileServer:
@@ -189,7 +130,7 @@ class FileResponse:
         self._location = location
         self._document = document
         self._retry = retry
-        self._variants: list[_Variant] = []
+        self._variants: list[Variant] = []
 
     def start(self) -> None:
         """
@@ -216,7 +157,12 @@ class FileResponse:
         if self._request.method == b"GET" and self._sentPart():
             return False
         if not self._document.raw:
-            self._variants = self._codedVariants()
+            self._variants = codedVariants(
+                self._request.requestHeaders,
+                self._location,
+                self._document,
+                self._server.compressor,
+            )
         return self._sendNext()
 
     def _sendNext(self) -> bool:
@@ -267,35 +213,7 @@ class FileResponse:
 
     # Coded representations
 
-    def _codedVariants(self) -> list[_Variant]:
-        headers = self._request.requestHeaders
-        lines = headers.getRawHeaders(b"Accept-Encoding")
-        if not lines or forbidsTransform(headers.getRawHeaders(b"Cache-Control", ())):
-            return []
-        accepted = weights(lines)
-        document = self._document
-        found: list[_Variant] = []
-        for coding in preferred(accepted, tuple(_SIBLINGS)):
-            name = self._location.name + _SIBLINGS[coding]
-            stamp = self._location.beside(name)
-            # An older sibling was made from an older file; an empty one is a failed build.
-            if stamp is None or not stamp.size or stamp.modified < document.stamp.modified:
-                continue
-            # Its own version is part of the tag: it can be rebuilt beside an unchanged file.
-            etag = b'"%b-%b-%b"' % (document.tag, _tag(stamp), coding)
-            found.append(_Variant(coding, etag, (name, stamp)))
-        size = document.stamp.size
-        if isCompressible(document.contentType) and self._server.compressor.accepts(size):
-            present = {variant.coding for variant in found}
-            for coding in preferred(accepted, CODINGS):
-                if coding not in present:
-                    etag = b'"%b-%b"' % (document.tag, coding)
-                    found.append(_Variant(coding, etag, None))
-        # The sort is stable: of equal weights a file that is there comes before one to make.
-        found.sort(key=lambda variant: accepted[variant.coding], reverse=True)
-        return found
-
-    def _sentCompressed(self, variant: _Variant) -> bool:
+    def _sentCompressed(self, variant: Variant) -> bool:
         """
         Send a body that is compressed here.
 
@@ -320,7 +238,7 @@ class FileResponse:
         working.addCallback(self._compressed, variant)
         return True
 
-    def _compressed(self, body: bytes, variant: _Variant) -> None:
+    def _compressed(self, body: bytes, variant: Variant) -> None:
         if isOver(self._request):
             self._location.close()
         elif body:
