@@ -410,7 +410,7 @@ class Channel:
         for name, values in headers.getAllRawHeaders():
             for value in values:
                 parts += (name, b": ", value, b"\r\n")
-        parts.append(b"\r\n")
+        parts += (self.site.headerBlock, b"\r\n")
         self.transport.write(b"".join(parts))
 
     def write(self, data: bytes) -> None:

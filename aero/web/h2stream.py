@@ -294,6 +294,7 @@ class Stream:
                 fields.extend([NeverIndexedHeaderTuple(lower, value) for value in values])
             elif lower not in _HOP_BY_HOP:
                 fields.extend([(lower, value) for value in values])
+        fields += self.site.headerFields
         self._headers = fields
         self.connection.ready(self)
 

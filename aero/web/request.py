@@ -287,19 +287,19 @@ class AeroRequest(server.Request):
 
     def _completeHeaders(self) -> None:
         """
-        Make the headers what every response of this site must have.
+        Make the headers what every response of this site must have. What the site's header
+        set names is taken out; the channel writes that set behind the rest, as it is.
         """
         headers = self.responseHeaders
         if self.code in http.NO_BODY_CODES:
             for name in (b"Content-Type", b"Content-Length", b"Transfer-Encoding"):
                 headers.removeHeader(name)
-        for name in (b"Server", b"Alt-Svc"):
+        own = self.site.ownNames
+        for name in [name for name, _ in headers.getAllRawHeaders() if name in own]:
             headers.removeHeader(name)
         if not headers.hasHeader(b"Date"):
             headers.setRawHeaders(b"Date", [self.site.date()])
         headers.setRawHeaders(b"X-Request-Id", [self.requestId.encode("ascii")])
-        for name, value in self.site.responseHeaders.pairs:
-            headers.setRawHeaders(name, [value])
 
     def finish(self) -> None:
         """

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.http import datetimeToString
+from twisted.web.http_headers import Headers
 
 from aero.metrics import Metrics
 from aero.metrics import http as rows
@@ -40,6 +41,9 @@ _log = Logger()
 #: How often connections are looked at whose time may be up, in seconds; timeouts are late by
 #: at most this. One look at all of them is cheaper than a timer for each.
 SWEEP_INTERVAL = 1.0
+
+#: Headers of servers that this one does not send: who it is, and HTTP/3.
+_UNWANTED = frozenset((b"Server", b"Alt-Svc"))
 
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 
@@ -91,6 +95,12 @@ class AeroSite(server.Site):
         self.router = router
         self.settings = settings
         self.responseHeaders = responseHeaders
+        # The set as HTTP/1 lines and as HTTP/2 fields, made once, and its names as Twisted
+        # spells them, so that a resource's own can be told.
+        self.headerBlock = b"".join(b"%b: %b\r\n" % pair for pair in responseHeaders.pairs)
+        self.headerFields = [(name.lower(), value) for name, value in responseHeaders.pairs]
+        spelled = Headers({name: [value] for name, value in responseHeaders.pairs})
+        self.ownNames = frozenset(name for name, _ in spelled.getAllRawHeaders()) | _UNWANTED
         self.metrics = metrics
         self.clock = clock
         self.clientAddresses = clientAddresses

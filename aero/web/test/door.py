@@ -234,6 +234,8 @@ class Taken(Protocol):
     A protocol that took a connection over.
     """
 
+    transport: Any
+
     def __init__(self) -> None:
         self.received: list[bytes] = []
         self.lost = False
