@@ -40,7 +40,7 @@ from .web import MemoryTransport, SecureMemoryTransport
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
-_SECRET = "a secret for tests"
+_SECRET = "a secret for tests"  # noqa: S105 - not one of anybody
 _ORIGIN = "https://example.com"
 
 

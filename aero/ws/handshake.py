@@ -190,7 +190,7 @@ def parseTarget(target: bytes) -> tuple[str, str]:
             parts = urlsplit(text, "http")
             if parts.scheme not in ("http", "https", "ws", "wss"):
                 raise ValueError("not an HTTP target")
-            if parts.netloc and (not parts.hostname or (parts.port or 0) < 0):
+            if not parts.hostname or (parts.port or 0) < 0:
                 raise ValueError("no host")
             path, query = parts.path or "/", parts.query
         else:
