@@ -64,7 +64,7 @@ def classify(reason: Failure) -> str:
     problem = reason.value
     if isinstance(problem, error.ConnectionRefusedError):
         return "refused"
-    if isinstance(problem, error.TimeoutError):
+    if isinstance(problem, (error.TimeoutError, error.TCPTimedOutError)):
         return "timeout"
     number = getattr(problem, "osError", None)
     if number is None and isinstance(problem, Exception) and problem.args:

@@ -100,7 +100,7 @@ class MemoryEnd:
     @ivar protocol: What it belongs to.
     """
 
-    transport: MemoryTransport
+    transport: Any
     protocol: Any
 
     @property
@@ -114,7 +114,8 @@ class MemoryEnd:
         """
         Take no more: the transport's buffer is full.
         """
-        self.transport.producer.pauseProducing()
+        if self.transport.producer is not None:
+            self.transport.producer.pauseProducing()
 
     def unblock(self) -> None:
         """

@@ -87,6 +87,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
     target: ApprovedTarget
     endpoint: TCPEndpoint
 
+    _approved: ApprovedTarget
     _connection: TargetConnection
     _idle: IdleTimer
     _dialling: Deferred[IProtocol] | None = None
@@ -178,7 +179,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         self.flushTimeout = settings.idleTimeout
         self._connection = TargetConnection(_TargetSide(self), self.clock, settings.pauseBytes)
         self._idle = IdleTimer(self.clock, settings.idleTimeout, self._idled)
-        dialling = self.endpoint.dialer.connect(self.target, self._connection)
+        dialling = self.endpoint.dialer.connect(self._approved, self._connection)
         self._dialling = dialling
         dialling.addCallbacks(self._dialled, self._dialFailed)
 
@@ -365,5 +366,6 @@ class TCPEndpoint(WebSocketEndpoint):
             raise Refused(
                 429, "too_many_requests", "Too many concurrent connections", reason="slots"
             )
+        tunnel._approved = target  # whatever a hook did
         tunnel._lease = lease
         return tunnel

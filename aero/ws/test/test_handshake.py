@@ -42,7 +42,7 @@ class GateTests(SynchronousTestCase):
         Tokens are found in lists and in any case, spaces around the key do not matter, and
         neither does an empty origin.
         """
-        for changes in (
+        good: tuple[dict[str, Any], ...] = (
             {},
             {"Upgrade": b"h2c, WebSocket"},
             {"Connection": b"keep-alive, Upgrade"},
@@ -51,7 +51,8 @@ class GateTests(SynchronousTestCase):
             {"Origin": b""},
             {"Origin": b"https://example.com"},
             {"Origin": b"HTTPS://EXAMPLE.COM:443"},
-        ):
+        )
+        for changes in good:
             self.assertEqual(self.answer(**changes)[0], 101, changes)
 
     def test_badHeaders(self) -> None:

@@ -184,8 +184,14 @@ class FramingTests(Case):
         protocol.sendClose(1001)
         self.assertEqual(
             self.client.frames(),
-            [(TEXT, b"t"), (BINARY, b"x" * 70_000)]
-            + [(BINARY, b"a"), (BINARY, b""), (BINARY, b"b"), (CLOSE, b"\x03\xe8bye")],
+            [
+                (TEXT, b"t"),
+                (BINARY, b"x" * 70_000),
+                (BINARY, b"a"),
+                (BINARY, b""),
+                (BINARY, b"b"),
+                (CLOSE, b"\x03\xe8bye"),
+            ],
         )
 
     def test_metrics(self) -> None:
