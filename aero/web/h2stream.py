@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.web.test.test_http2 -*-
+# -*- test-case-name: aero.web.test.test_h2stream -*-
 """
 One HTTP/2 stream, the channel of one request.
 """

@@ -13,7 +13,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
@@ -32,9 +32,6 @@ from aero.settings.http import HTTPSettings
 from .accesslog import AccessLog, RequestLog
 from .connection import Connection
 from .request import AeroRequest
-
-if TYPE_CHECKING:
-    from prometheus_client import Counter, Histogram
 
 _log = Logger()
 
@@ -115,7 +112,8 @@ class AeroSite(server.Site):
         self._sweepCall: IDelayedCall | None = None
         self._drained: list[Deferred[None]] = []
         self._date = (-1, b"")
-        self._series: dict[tuple[bytes, str, int], tuple[Counter, Histogram]] = {}
+        # The counter and the histogram of a method, route and status.
+        self._series: dict[tuple[bytes, str, int], tuple[Any, Any]] = {}
 
     # Twisted's own log file and log clock are not used.
 
@@ -282,7 +280,7 @@ class AeroSite(server.Site):
         series[1].observe(duration)
         self._accessLog.responded(request, status, duration)
 
-    def _newSeries(self, method: bytes, route: str, status: int) -> tuple[Counter, Histogram]:
+    def _newSeries(self, method: bytes, route: str, status: int) -> tuple[Any, Any]:
         # A client chooses the method, so only known ones are label values and cache keys.
         known = method in _METHODS
         labels = (method.decode("ascii") if known else "other", route, str(status))
