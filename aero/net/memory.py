@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.net.test.test_memory -*-
+# -*- test-case-name: aero.net.test.test_prompt -*-
 """
 Keep the C library from giving memory back between two chunks of a transfer.
 

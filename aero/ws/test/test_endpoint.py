@@ -189,7 +189,7 @@ class UpgradeTests(SynchronousTestCase):
         def fail(data: bytes) -> None:
             raise OSError("broken pipe")
 
-        client.transport.write = fail  # type: ignore[method-assign]
+        client.transport.write = fail
         slow.waiting.callback(None)
         self.assertTrue(client.transport.disconnecting)
         self.assertEqual(self.value(rows.WS_CONNECTIONS, "slow"), 0)

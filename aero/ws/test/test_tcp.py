@@ -123,7 +123,7 @@ class RequestTests(Case):
         approved and to no other.
         """
         self.make(private=False)
-        self.names.known["example.com"] = found = Deferred()
+        self.names.known["example.com"] = found = Deferred[list[str]]()
         client = self.connect(b"/tcp?target=EXAMPLE.com:80")
         self.assertEqual(client.status, 0)
         found.callback(["10.0.0.1", "8.8.8.8"])
@@ -153,7 +153,7 @@ class RequestTests(Case):
         A client that resets its connection during the lookup cancels it; no slot is taken,
         nobody is connected to, and the process goes on.
         """
-        cancelled = []
+        cancelled: list[object] = []
         self.names.known["slow.example"] = Deferred(cancelled.append)
         client = self.connect(b"/tcp?host=slow.example&port=80")
         client.lose(error.ConnectionLost())

@@ -1,0 +1,95 @@
+"""
+Tests for L{aero.net.prompt} and L{aero.net.memory}.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Connection
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from aero.net.memory import keepFreedMemory
+from aero.net.prompt import promptWriter
+
+
+class Quiet:
+    """
+    A reactor that notes who wants to write.
+    """
+
+    def __init__(self) -> None:
+        self.writers: set[object] = set()
+
+    def addWriter(self, writer: object) -> None:
+        self.writers.add(writer)
+
+    def removeWriter(self, writer: object) -> None:
+        self.writers.discard(writer)
+
+
+class PromptWriterTests(SynchronousTestCase):
+    """
+    Writing now.
+    """
+
+    def setUp(self) -> None:
+        near, self.far = socket.socketpair()
+        self.addCleanup(near.close)
+        self.addCleanup(self.far.close)
+        self.far.setblocking(False)
+        self.reactor: Any = Quiet()
+        self.transport = Connection(near, Protocol(), self.reactor)
+        self.transport.connected = 1
+
+    def test_writes(self) -> None:
+        """
+        What was written is in the socket at once, and the reactor has nothing left to do.
+        """
+        self.transport.writeSequence([b"head", b"body"])
+        promptWriter(self.transport)()
+        self.assertEqual(self.far.recv(100), b"headbody")
+        self.assertEqual(self.reactor.writers, set())
+
+    def test_fullSocket(self) -> None:
+        """
+        What the socket does not take is left to the reactor.
+        """
+        self.transport.write(b"x" * 4_000_000)
+        promptWriter(self.transport)()
+        self.assertTrue(self.far.recv(100))
+        self.assertEqual(self.reactor.writers, {self.transport})
+
+    def test_brokenSocket(self) -> None:
+        """
+        A broken socket is left to the reactor as well.
+        """
+        self.far.close()
+        self.transport.write(b"x")
+        promptWriter(self.transport)()
+        self.assertEqual(self.reactor.writers, {self.transport})
+
+    def test_others(self) -> None:
+        """
+        Nothing is done to a transport of another kind.
+        """
+        transport = StringTransport()
+        promptWriter(transport)()
+        self.assertEqual(transport.value(), b"")
+
+
+class KeepFreedMemoryTests(SynchronousTestCase):
+    """
+    A hint to the C library.
+    """
+
+    def test_once(self) -> None:
+        """
+        It can be given any number of times.
+        """
+        keepFreedMemory()
+        keepFreedMemory()
+        self.assertEqual(keepFreedMemory.cache_info().currsize, 1)
