@@ -23,7 +23,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -145,7 +145,7 @@ class Load(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        transport.write(
+        self.transport.write(
             f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -264,8 +264,7 @@ def runAero(port: int, reactorName: str) -> None:
         from twisted.internet import epollreactor
 
         epollreactor.install()
-    from twisted.internet import reactor
-    from twisted.python import log
+    from twisted.internet import reactor as installed
 
     from aero.auth.sessions import Session
     from aero.metrics import ROWS, Metrics
@@ -283,7 +282,7 @@ def runAero(port: int, reactorName: str) -> None:
     from aero.ws.slots import TunnelSlots
     from aero.ws.tcp import TCPEndpoint
 
-    log.startLogging(open("/tmp/aero-bench.log", "w"))
+    reactor = cast(Any, installed)
 
     class Everybody:
         def fromCookies(self, lines: object, now: float) -> Session:
@@ -305,7 +304,7 @@ def runAero(port: int, reactorName: str) -> None:
     router.addUpgrade(
         TCPEndpoint(
             gate=gate,
-            clock=reactor,  # type: ignore[arg-type]
+            clock=reactor,
             metrics=metrics,
             settings=settings,
             dialer=dialer,
@@ -317,20 +316,20 @@ def runAero(port: int, reactorName: str) -> None:
         settings=HTTPSettings(),
         responseHeaders=ResponseHeaders.gateway(False),
         metrics=metrics,
-        clock=reactor,  # type: ignore[arg-type]
+        clock=reactor,
         clientAddresses=ClientAddresses(trust=False, networks=(), terminatesTLS=False),
     )
-    reactor.listenTCP(port, site, interface="127.0.0.1")  # type: ignore[attr-defined]
+    reactor.listenTCP(port, site, interface="127.0.0.1")
     profile = os.environ.get("AERO_BENCH_PROFILE")
     if profile:
         import cProfile
 
         profiler = cProfile.Profile()
-        signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))  # type: ignore[attr-defined]
-        profiler.runcall(reactor.run)  # type: ignore[attr-defined]
+        signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))
+        profiler.runcall(reactor.run)
         profiler.dump_stats(profile)
     else:
-        reactor.run()  # type: ignore[attr-defined]
+        reactor.run()
 
 
 @dataclass
@@ -432,9 +431,7 @@ def main() -> None:
         servers.append(Server(f"aero ({options.reactor})", process, aero, path))
         if not options.no_websockify:
             command = str(Path(sys.executable).parent / "websockify")
-            process = start(
-                command, f"127.0.0.1:{sockify}", f"127.0.0.1:{target}", port=sockify
-            )
+            process = start(command, f"127.0.0.1:{sockify}", f"127.0.0.1:{target}", port=sockify)
             processes.append(process)
             servers.append(Server("websockify", process, sockify, "/"))
         scale = 4 if options.quick else 1

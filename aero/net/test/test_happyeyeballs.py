@@ -72,7 +72,7 @@ class RaceTests(SynchronousTestCase):
     def tried(self) -> list[str]:
         return [client[0] for client in self.reactor.tcpClients]
 
-    def fail(self, index: int = -1, problem: Exception | None = None) -> None:
+    def failAttempt(self, index: int = -1, problem: Exception | None = None) -> None:
         reason = Failure(problem or error.ConnectionRefusedError())
         self.reactor.tcpClients[index][2].clientConnectionFailed(
             self.reactor.connectors[index], reason
@@ -117,7 +117,7 @@ class RaceTests(SynchronousTestCase):
         An address that fails is followed by the next at once.
         """
         race = self.race("192.0.2.1", "192.0.2.2")
-        self.fail()
+        self.failAttempt()
         self.assertEqual(self.tried(), ["192.0.2.1", "192.0.2.2"])
         self.connect()
         self.successResultOf(race.done)
@@ -127,8 +127,8 @@ class RaceTests(SynchronousTestCase):
         When no address works, the most telling reason is given.
         """
         race = self.race("2001:db8::1", "192.0.2.1")
-        self.fail(problem=error.NoRouteError())
-        self.fail(problem=error.ConnectionRefusedError())
+        self.failAttempt(problem=error.NoRouteError())
+        self.failAttempt(problem=error.ConnectionRefusedError())
         failure: Any = self.failureResultOf(race.done, DialFailed)
         self.assertEqual(
             (failure.value.reason, str(failure.value)), ("refused", "connection refused")
@@ -154,7 +154,7 @@ class RaceTests(SynchronousTestCase):
         race.done.cancel()
         self.failureResultOf(race.done, CancelledError)
         self.assertTrue(self.reactor.connectors[0].stoppedConnecting)
-        self.fail(problem=error.UserError())
+        self.failAttempt(problem=error.UserError())
         self.reactor.advance(10)
         self.assertEqual(self.tried(), ["192.0.2.1"])
 
@@ -164,7 +164,7 @@ class RaceTests(SynchronousTestCase):
         """
         race = self.race(*(f"192.0.2.{index}" for index in range(1, 200)))
         for _ in range(8):
-            self.fail()
+            self.failAttempt()
         self.failureResultOf(race.done, DialFailed)
         self.assertEqual(len(self.tried()), 8)
 

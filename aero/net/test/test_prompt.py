@@ -41,8 +41,9 @@ class PromptWriterTests(SynchronousTestCase):
         self.addCleanup(near.close)
         self.addCleanup(self.far.close)
         self.far.setblocking(False)
-        self.reactor: Any = Quiet()
-        self.transport = Connection(near, Protocol(), self.reactor)
+        self.reactor = Quiet()
+        reactor: Any = self.reactor
+        self.transport = Connection(near, Protocol(), reactor)
         self.transport.connected = 1
 
     def test_writes(self) -> None:
