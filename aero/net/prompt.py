@@ -1,6 +1,7 @@
 # -*- test-case-name: aero.net.test.test_prompt -*-
 """
-Write to a socket at once instead of at the reactor's next turn.
+Bulk transfers on plain TCP: write to a socket at once instead of at the reactor's next turn,
+and read more of it at a time.
 
 A Twisted transport keeps what is written until the reactor says that the socket is writable,
 which for a socket that is writable anyway costs two changes of the poll set and one turn for
@@ -13,6 +14,20 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from twisted.internet.tcp import Connection
+
+
+#: Bytes read from a socket at once, and what a transport buffers before it pauses its
+#: producer. With Twisted's 64 KiB the other processes of a bulk transfer are woken four times
+#: as often, which costs a fifth of the throughput.
+READ_BYTES = 262_144
+
+
+def readMore(transport: Any) -> None:
+    """
+    Make a plain TCP transport move L{READ_BYTES} at once. TLS has records of its own size.
+    """
+    if isinstance(transport, Connection) and not transport.TLS:
+        transport.bufferSize = READ_BYTES
 
 
 def _nothing() -> None:

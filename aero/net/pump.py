@@ -28,7 +28,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .prompt import promptWriter
+from .prompt import promptWriter, readMore
 
 
 class Client(Protocol):
@@ -236,6 +236,7 @@ class TargetConnection(protocol.Protocol):
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
+        readMore(transport)
         self._connected = True
         if self._aborted:
             transport.abortConnection()

@@ -49,6 +49,7 @@ from aero.errors import Refused
 from aero.metrics import Metrics
 from aero.net.dialer import ApprovedTarget, Dialer
 from aero.net.happyeyeballs import DialFailed
+from aero.net.prompt import readMore
 from aero.net.pump import IdleTimer, TargetConnection
 from aero.settings.tcp import TCPSettings
 from aero.wire.tcptarget import parseTarget
@@ -176,6 +177,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         Connect to the target.
         """
         settings = self.endpoint.settings
+        readMore(self.transport)
         self.flushTimeout = settings.idleTimeout
         self._connection = TargetConnection(_TargetSide(self), self.clock, settings.pauseBytes)
         self._idle = IdleTimer(self.clock, settings.idleTimeout, self._idled)

@@ -13,7 +13,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.net.memory import keepFreedMemory
-from aero.net.prompt import promptWriter
+from aero.net.prompt import READ_BYTES, promptWriter, readMore
 
 
 class Quiet:
@@ -72,6 +72,14 @@ class PromptWriterTests(SynchronousTestCase):
         self.transport.write(b"x")
         promptWriter(self.transport)()
         self.assertEqual(self.reactor.writers, {self.transport})
+
+    def test_readMore(self) -> None:
+        """
+        A plain TCP connection reads a quarter of a megabyte at once; others are left alone.
+        """
+        readMore(self.transport)
+        self.assertEqual(self.transport.bufferSize, READ_BYTES)
+        readMore(StringTransport())
 
     def test_others(self) -> None:
         """
