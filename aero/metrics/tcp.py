@@ -47,7 +47,6 @@ TCP_DIALS = CounterRow(
 TCP_DIAL_SECONDS = HistogramRow(
     "aero_tcp_dial_seconds", "Seconds from the first attempt to a connection."
 )
-TCP_TARGETS = GaugeRow("aero_tcp_targets", "Connections to targets open now.")
 TCP_LOOKUPS = CounterRow(
     "aero_tcp_lookups_total", "Names of targets looked up, by how that went.", ("outcome",)
 )
