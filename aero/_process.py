@@ -56,6 +56,7 @@ class ServerProcess(MultiService):
         drainables: Sequence[Drainable],
         drainStarted: Callable[[], None],
         reload: Callable[[], None],
+        stopped: Callable[[], None],
         notices: Sequence[str],
         drainDelay: float,
         grace: float,
@@ -66,6 +67,7 @@ class ServerProcess(MultiService):
         @param log: Replaces twistd's log observer unless it is C{None}.
         @param drainStarted: Called first of all when the process is asked to stop.
         @param reload: Called on SIGHUP.
+        @param stopped: Called last of all, when no connection is left.
         @param notices: Sentences for the operator, logged once the process is ready.
         @param drainDelay: Seconds between being not ready and accepting no more connections, for
             a load balancer to notice.
@@ -82,6 +84,7 @@ class ServerProcess(MultiService):
         self._drainables = drainables
         self._drainStarted = drainStarted
         self._reload = reload
+        self._stopped = stopped
         self._notices = notices
         self._drainDelay = drainDelay
         self._grace = grace
@@ -130,9 +133,7 @@ class ServerProcess(MultiService):
         yield _firstOf(drained, impatient, deferLater(self._reactor, self._grace))
         for part in self._drainables:
             part.abort()
-        for service in self.services:
-            if service is not self._listeners:
-                yield service.stopService()
+        self._stopped()
         self.running = 0
         self._log.info("stopped")
 

@@ -86,7 +86,7 @@ def makeService(options: Options) -> IService:
     settings = options.settings
     parent = options.parent or {}
     try:
-        application = _composition(settings.server.app)(settings, reactor)
+        application = _composition(settings.server.app)(settings, reactor, environ=os.environ)
         service: IService = application.makeService(log=_logStream(parent))
     except AeroError as error:
         _stop(error)

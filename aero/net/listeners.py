@@ -91,9 +91,7 @@ class Listener(Service):
         """
         super().stopService()
         ports, self.ports = self.ports, []
-        return DeferredList(
-            [port.stopListening() or _done() for port in ports], consumeErrors=True
-        )
+        return DeferredList([port.stopListening() or _done() for port in ports], consumeErrors=True)
 
     def _bind(self, address: str) -> socket.socket | None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -6,7 +6,7 @@ From options and environment to L{Settings}.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 from aero.errors import ConfigurationError
 
@@ -26,6 +26,8 @@ class Settings:
     Every setting of the process, one attribute for each group.
 
     C{Settings()} holds the defaults of an internal name, which is what tests want.
+
+    @ivar notices: Sentences for the operator about what was said and is not followed.
     """
 
     server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
@@ -37,6 +39,7 @@ class Settings:
     tcp: TCPSettings = dataclasses.field(default_factory=TCPSettings)
     dns: DNSSettings = dataclasses.field(default_factory=DNSSettings)
     relay: RelaySettings = dataclasses.field(default_factory=RelaySettings)
+    notices: tuple[str, ...] = ()
 
 
 #: The groups in the order they are loaded and documented, by attribute of L{Settings}.
@@ -62,13 +65,15 @@ def load(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     @raise ConfigurationError: A value is not accepted.
     """
     seen: dict[str, Any] = {}
+    notices: list[str] = []
     groups: dict[str, Any] = {}
     for attribute, cls in GROUPS.items():
         values: dict[str, Any] = {}
         for row in rowsOf(cls):
             values[row.field] = seen[row.field] = _value(row, options, environ, seen)
+            notices.extend(_contradictions(row, environ))
         groups[attribute] = cls(**values)
-    return Settings(**groups)
+    return Settings(**groups, notices=tuple(notices))
 
 
 def _value(
@@ -82,6 +87,16 @@ def _value(
             continue
         return _parsed(row, variable, text)
     return row.default if row.derive is None else row.derive(seen)
+
+
+def _contradictions(row: Row, environ: Mapping[str, str]) -> Iterator[str]:
+    """
+    The names of one setting that say something else than the one that counts.
+    """
+    names = [name for name in (row.variable, *row.aliases) if environ.get(name, "").strip()]
+    for name in names[1:]:
+        if environ[name].strip() != environ[names[0]].strip():
+            yield f"{name} is ignored, because {names[0]} is set and says something else"
 
 
 def _parsed(row: Row, name: str, text: str) -> Any:
