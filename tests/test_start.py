@@ -224,7 +224,7 @@ class StopTests(SynchronousTestCase):
                 self.assertEqual(tunnel.receiveBytes(6), b"before")
                 with Connection.to(server) as connection:
                     self.assertEqual(connection.request("GET", "/readyz").status, 200)
-                    server.signal(number)
+                    server.sendSignal(number)
                     deadline = time.monotonic() + 10
                     while (answer := request(server, "GET", "/readyz")).status == 200:
                         self.assertLess(time.monotonic(), deadline, "readiness never turned")
@@ -238,11 +238,11 @@ class StopTests(SynchronousTestCase):
         """
         server = Aero(*gatewayOptions(), SHUTDOWN_GRACE_MS="600000", AERO_DRAIN_DELAY_MS="600000")
         self.addCleanup(server.kill)
-        server.signal(signal.SIGTERM)
+        server.sendSignal(signal.SIGTERM)
         deadline = time.monotonic() + 10
         while request(server, "GET", "/readyz").status == 200:
             self.assertLess(time.monotonic(), deadline, "readiness never turned")
-        server.signal(signal.SIGTERM)
+        server.sendSignal(signal.SIGTERM)
         self.assertEqual(server.wait(), 0)
 
     def test_graceEnds(self) -> None:

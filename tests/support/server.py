@@ -105,7 +105,7 @@ class Aero:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def signal(self, number: int) -> None:
+    def sendSignal(self, number: int) -> None:
         """
         Send a signal.
         """
