@@ -101,7 +101,12 @@ class StartTests(SynchronousTestCase):
         certificate = Path(self.mktemp())
         certificate.write_text("")
         sentence = self.refusal(
-            "--tls", "files", "--tls-cert", str(certificate.absolute()), "--tls-key", "/nonexistent/key.pem"
+            "--tls",
+            "files",
+            "--tls-cert",
+            str(certificate.absolute()),
+            "--tls-key",
+            "/nonexistent/key.pem",
         )
         self.assertIn("TLS_KEY_PATH", sentence)
         self.assertIn("/nonexistent/key.pem", sentence)
@@ -110,7 +115,9 @@ class StartTests(SynchronousTestCase):
         """
         Certificates from files need both paths (gateway.md A13).
         """
-        self.assertIn("TLS_CERT_PATH is required", self.refusal("--services", "gateway", TLS_ENABLED="1"))
+        self.assertIn(
+            "TLS_CERT_PATH is required", self.refusal("--services", "gateway", TLS_ENABLED="1")
+        )
 
     def test_unwritableState(self) -> None:
         """
@@ -126,7 +133,9 @@ class StartTests(SynchronousTestCase):
         """
         A front-end directory that is not there stops the start (edge.md E98).
         """
-        self.assertIn("AERO_FRONTEND_ROOT", self.refusal(*edgeOptions(), AERO_FRONTEND_ROOT="/nonexistent"))
+        self.assertIn(
+            "AERO_FRONTEND_ROOT", self.refusal(*edgeOptions(), AERO_FRONTEND_ROOT="/nonexistent")
+        )
 
     def test_otherReactor(self) -> None:
         """
@@ -161,7 +170,9 @@ class StartTests(SynchronousTestCase):
         """
         A public domain needs certificate files, and the sentence says so.
         """
-        self.assertIn("--tls-cert", self.refusal("--domain", "example.com", "--https-port", str(freePort())))
+        self.assertIn(
+            "--tls-cert", self.refusal("--domain", "example.com", "--https-port", str(freePort()))
+        )
 
 
 class StateTests(SynchronousTestCase):
@@ -219,7 +230,10 @@ class StopTests(SynchronousTestCase):
         for number in (signal.SIGTERM, signal.SIGINT):
             server = Aero(*gatewayOptions(), TCP_ALLOW_PRIVATE_IPS="1", AERO_DRAIN_DELAY_MS="1500")
             self.addCleanup(server.kill)
-            with Target(echo) as target, WebSocket(server, tcpTarget("127.0.0.1", target.port)) as tunnel:
+            with (
+                Target(echo) as target,
+                WebSocket(server, tcpTarget("127.0.0.1", target.port)) as tunnel,
+            ):
                 tunnel.send(b"before")
                 self.assertEqual(tunnel.receiveBytes(6), b"before")
                 with Connection.to(server) as connection:
@@ -252,7 +266,9 @@ class StopTests(SynchronousTestCase):
         server = Aero(*gatewayOptions(), SHUTDOWN_GRACE_MS="500")
         self.addCleanup(server.kill)
         with Connection.to(server) as connection:
-            connection.send(b"POST /session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
+            connection.send(
+                b"POST /session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
+            )
             self.assertEqual(request(server, "GET", "/healthz").status, 200)
             self.assertEqual(server.stop(), 0)
 
@@ -267,11 +283,19 @@ class LogTests(SynchronousTestCase):
         Each JSON log line is an object, and none holds a token or a tunnel's query string.
         """
         server = Aero(
-            *gatewayOptions(), "--log-format", "json", "--log-level", "debug", TCP_ALLOW_PRIVATE_IPS="1"
+            *gatewayOptions(),
+            "--log-format",
+            "json",
+            "--log-level",
+            "debug",
+            TCP_ALLOW_PRIVATE_IPS="1",
         )
         self.addCleanup(server.kill)
         cookie = sessionCookie(server)
-        with Target(echo) as target, WebSocket(server, tcpTarget("127.0.0.1", target.port), cookie=cookie) as tunnel:
+        with (
+            Target(echo) as target,
+            WebSocket(server, tcpTarget("127.0.0.1", target.port), cookie=cookie) as tunnel,
+        ):
             tunnel.send(b"x")
             tunnel.receiveBytes(1)
         request(server, "GET", f"/l2?token={cookie.partition('=')[2]}")

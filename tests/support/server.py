@@ -50,8 +50,11 @@ class Aero:
         self.state = state or self.directory / "state"
         self.lines: list[str] = []
         self.log: list[str] = []
-        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        environment |= {"AERO_STATE_DIR": str(self.state), "PYTHONUNBUFFERED": "1"} | variables
+        environment = (
+            _environment()
+            | {"AERO_STATE_DIR": str(self.state), "PYTHONUNBUFFERED": "1"}
+            | variables
+        )
         self.process = subprocess.Popen(
             [*twistd(), "--pidfile=", "-n", "aero", *options],
             cwd=self.directory,
@@ -176,7 +179,7 @@ def run(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """
     Run C{twistd -n aero} to its end: for starts that must fail, and for C{--help}.
     """
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    environment = _environment()
     with tempfile.TemporaryDirectory(prefix="aero-test-") as directory:
         environment |= {"AERO_STATE_DIR": f"{directory}/state"} | variables
         return subprocess.run(
@@ -188,6 +191,17 @@ def run(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
             timeout=PATIENCE,
             check=False,
         )
+
+
+def _environment() -> dict[str, str]:
+    """
+    What of this process' environment the server gets; it runs in another directory.
+    """
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    if "PYTHONPATH" in kept:
+        entries = kept["PYTHONPATH"].split(os.pathsep)
+        kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries)
+    return kept
 
 
 def edgeOptions() -> list[str]:
