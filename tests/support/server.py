@@ -199,8 +199,8 @@ def _environment() -> dict[str, str]:
     """
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     if "PYTHONPATH" in kept:
-        entries = kept["PYTHONPATH"].split(os.pathsep)
-        kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries)
+        # Whoever runs the tests from the source tree may have said it relative to that.
+        kept["PYTHONPATH"] = os.pathsep.join([str(ROOT), kept["PYTHONPATH"]])
     return kept
 
 
