@@ -57,11 +57,14 @@ def allowlistEntry(text: str) -> str:
     """
     Read one entry of an allowlist: an origin, C{null}, or C{*} for every origin.
 
+    A star inside of a host is refused although the URL standard allows it there: it would
+    match no page, and whoever wrote it meant subdomains.
+
     @raise ValueError: It is none of them.
     """
     entry = text.strip(_WHITE)
     origin = "*" if entry == "*" else normalizeOrigin(entry)
-    if origin is None:
+    if origin is None or "*" in origin[1:]:
         raise ValueError(
             f'Invalid origin "{text}". Expected a full origin like "https://example.com".'
         )
