@@ -1,0 +1,378 @@
+"""
+The server as a browser sees it: isolation, the page's own checks, and bulk data from a page.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import queue
+import socket
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from .support.browser import Browser, Tab, browserFor, inBrowserThread
+from .support.server import Aero, shared
+from .support.targets import Target, echo
+from .support.tools import freePort
+
+#: Rows of the page that have to be green, each for itself.
+GREEN = ("coi", "sab", "wasm", "worker", "health", "session", "session-l2-limits", "ws")
+
+#: Rows whose service this version does not have yet, with its path. The page's verdict, and a
+#: console without complaints, are demanded for everything else; empty, for everything.
+PENDING = {"tcp-mux": "/tcp-mux", "dns": "/dns-json", "dns-query": "/dns-query"}
+
+#: Bytes moved in each direction by the bulk tests, and the size of their repeated block.
+BULK, BLOCK = 256 << 20, 256 << 10
+
+#: A module that exports C{add}, of two 32-bit integers.
+ADD_WASM = bytes.fromhex(
+    "0061736d01000000 010701 60027f7f017f 03020100 0707010361646400 00 0a09010700200020016a0b"
+)
+
+PROBE_HTML = """<!doctype html>
+<title>Probe</title>
+<script type="module" src="./probe.js"></script>
+<script>window.inlineScriptRan = true;</script>
+"""
+
+PROBE_JS = """
+const attempt = (call) => { try { return String(call()); } catch (error) { return error.name; } };
+const answer = (worker) => new Promise((resolve, reject) => {
+  const shared = new Int32Array(new SharedArrayBuffer(4));
+  worker.onmessage = ({ data }) => resolve([data, Atomics.load(shared, 0)]);
+  worker.onerror = () => reject(new Error("worker failed"));
+  worker.postMessage(shared);
+});
+const source = "onmessage = (e) => { Atomics.store(e.data, 0, 7); postMessage(crossOriginIsolated); };";
+const blob = new Blob([source], { type: "text/javascript" });
+const { instance, module } = await WebAssembly.instantiateStreaming(fetch("./add.wasm"));
+window.found = {
+  isolated: crossOriginIsolated,
+  memory: typeof SharedArrayBuffer,
+  threads: new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer.constructor.name,
+  eval: attempt(() => eval("1")),
+  function: attempt(() => new Function("return 1")()),
+  inline: window.inlineScriptRan === true,
+  streamed: (await WebAssembly.compileStreaming(fetch("./add.wasm"))) instanceof WebAssembly.Module,
+  sum: instance.exports.add(40, 2),
+  moduleWorker: await answer(new Worker("./worker.js", { type: "module" })),
+  blobWorker: await answer(new Worker(URL.createObjectURL(blob))),
+};
+"""
+
+PROBE_WORKER_JS = """
+import { mark } from "./mark.js";
+onmessage = ({ data }) => { Atomics.store(data, 0, mark); postMessage(crossOriginIsolated); };
+"""
+
+#: Opens a tunnel from the page, with the session that the page has made.
+TUNNEL_JS = """
+window.tunnel = (port) => {
+  const url = `wss://${location.host}/tcp?v=1&host=127.0.0.1&port=${port}`;
+  const socket = new WebSocket(url);
+  socket.binaryType = "arraybuffer";
+  socket.closed = new Promise((resolve) => {
+    socket.onclose = ({ code, reason, wasClean }) => resolve([code, reason, wasClean]);
+  });
+  socket.opened = new Promise((resolve, reject) => {
+    socket.onopen = resolve;
+    socket.onerror = () => reject(new Error("no tunnel"));
+  });
+  return socket;
+};
+"""
+
+ECHO_JS = """
+async ([port, text]) => {
+  const socket = window.tunnel(port);
+  await socket.opened;
+  const answer = new Promise((resolve) => {
+    let bytes = [];
+    socket.onmessage = ({ data }) => {
+      bytes.push(...new Uint8Array(data));
+      if (bytes.length >= text.length) { resolve(new TextDecoder().decode(new Uint8Array(bytes))); }
+    };
+  });
+  socket.send(new TextEncoder().encode(text));
+  const heard = await answer;
+  socket.close(1000);
+  return [heard, await socket.closed];
+}
+"""
+
+UPLOAD_JS = """
+async ([port, size, encoded]) => {
+  const block = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+  const number = new DataView(block.buffer);
+  const socket = window.tunnel(port);
+  await socket.opened;
+  for (let index = 0; index < size / block.length; index++) {
+    number.setUint32(0, index);
+    socket.send(block);
+    while (socket.bufferedAmount > 8 << 20) { await new Promise((resolve) => setTimeout(resolve, 1)); }
+  }
+  socket.close(1000);
+  return socket.closed;
+}
+"""
+
+DOWNLOAD_JS = """
+async ([port, piece]) => {
+  const socket = window.tunnel(port);
+  const digests = [];
+  let buffer = new Uint8Array(piece), filled = 0, size = 0;
+  const take = (data) => {
+    for (let at = 0; at < data.length; ) {
+      const part = data.subarray(at, at + piece - filled);
+      buffer.set(part, filled);
+      at += part.length;
+      filled += part.length;
+      if (filled === piece) {
+        digests.push(crypto.subtle.digest("SHA-256", buffer));
+        filled = 0;
+      }
+    }
+    size += data.length;
+  };
+  socket.onmessage = ({ data }) => take(new Uint8Array(data));
+  const closed = await socket.closed;
+  const hex = (digest) => [...new Uint8Array(digest)].map((b) => b.toString(16).padStart(2, "0")).join("");
+  return [closed, size, filled, (await Promise.all(digests)).map(hex)];
+}
+"""
+
+
+@cache
+def pageServer() -> Aero:
+    """
+    An edge with its own page. Nothing answers at its DNS upstream, so nothing leaves loopback.
+    """
+    return shared("edge", TCP_ALLOW_PRIVATE_IPS="1", DNS_UPSTREAMS=f"127.0.0.1:{freePort()}")
+
+
+@cache
+def probeServer() -> Aero:
+    """
+    An edge with a front end that a user might have.
+    """
+    root = Path(tempfile.mkdtemp(prefix="aero-front-end-"))
+    (root / "index.html").write_text(PROBE_HTML)
+    (root / "probe.js").write_text(PROBE_JS)
+    (root / "worker.js").write_text(PROBE_WORKER_JS)
+    (root / "mark.js").write_text("export const mark = 7;\n")
+    (root / "add.wasm").write_bytes(ADD_WASM)
+    return shared("edge", "--frontend-root", str(root))
+
+
+def unexpected(tab: Tab) -> list[str]:
+    """
+    What the console complained about, without the services that are not there yet.
+    """
+    return [text for text in tab.complaints if not any(path in text for path in PENDING.values())]
+
+
+class PageTests(SynchronousTestCase):
+    """
+    The page that comes with the server.
+    """
+
+    def checked(self, browser: Browser, port: int, path: str = "/") -> Tab:
+        """
+        The page after its checks, with a TCP target of ours.
+        """
+        tab = browser.open()
+        tab.goto(f"{path}#tcpTarget=127.0.0.1:{port}")
+        tab.page.wait_for_selector("#all:not([data-state=running])")
+        return tab
+
+    @inBrowserThread
+    def test_checks(self) -> None:
+        """
+        Every check of the page is green, the verdict says so, and neither the console nor the
+        content security policy has anything to say.
+        """
+        with Target(echo) as target, self.checked(browserFor(pageServer()), target.port) as tab:
+            states: dict[str, str] = tab.page.evaluate(
+                "Object.fromEntries([...document.querySelectorAll('.check')].map("
+                "(row) => [row.querySelector('.value').id, row.dataset.state]))"
+            )
+            self.assertEqual({row: states[row] for row in GREEN}, dict.fromkeys(GREEN, "ok"))
+            self.assertEqual(unexpected(tab), [])
+            self.assertEqual(tab.violations(), [])
+            failed = {row for row, state in states.items() if state == "bad"}
+            self.assertEqual(failed - set(PENDING), set())
+            if not PENDING:
+                self.assertEqual(tab.page.get_attribute("#all", "data-state"), "passed")
+                self.assertEqual(tab.page.inner_text("#failures"), "")
+
+    @inBrowserThread
+    def test_isolated(self) -> None:
+        """
+        The page is isolated and may share memory, and so are its workers (edge.md E27).
+        """
+        with Target(echo) as target, self.checked(browserFor(pageServer()), target.port) as tab:
+            self.assertIs(tab.page.evaluate("crossOriginIsolated"), True)
+            self.assertEqual(tab.page.evaluate("typeof SharedArrayBuffer"), "function")
+            self.assertEqual(tab.page.inner_text("#worker-detail"), "both share memory")
+            self.assertIs(tab.page.evaluate("isSecureContext"), True)
+
+    @inBrowserThread
+    def test_sessionPersists(self) -> None:
+        """
+        The session survives a reload, and scripts cannot read its cookie.
+        """
+        with Target(echo) as target, self.checked(browserFor(pageServer()), target.port) as tab:
+            (first,) = tab.context.cookies()
+            self.assertEqual(
+                (first["httpOnly"], first["secure"], first["sameSite"]), (True, True, "Lax")
+            )
+            self.assertEqual(tab.page.evaluate("document.cookie"), "")
+            tab.page.reload()
+            tab.page.wait_for_selector("#all:not([data-state=running])")
+            (second,) = tab.context.cookies()
+            self.assertEqual(sessionId(second["value"]), sessionId(first["value"]))
+            self.assertGreater(second["expires"], first["expires"] - 1)
+
+    @inBrowserThread
+    def test_deadTarget(self) -> None:
+        """
+        A check that fails turns its own row and the verdict, and no other row.
+        """
+        with self.checked(browserFor(pageServer()), freePort()) as tab:
+            self.assertEqual(tab.page.get_attribute("#all", "data-state"), "failed")
+            self.assertIn("ok", tab.page.get_attribute("#session", "class") or "")
+            with Target(echo) as target:
+                tab.page.evaluate(f"location.hash = 'tcpTarget=127.0.0.1:{target.port}'")
+                tab.page.wait_for_selector("#ws.ok")
+
+
+class FrontEndTests(SynchronousTestCase):
+    """
+    A front end of the user's own.
+    """
+
+    @inBrowserThread
+    def test_probe(self) -> None:
+        """
+        It can compile WebAssembly as it arrives and start module and blob workers that share
+        memory; C{eval} and inline scripts are stopped (edge.md E27).
+        """
+        with browserFor(probeServer()).open() as tab:
+            tab.goto("/")
+            tab.page.wait_for_function("window.found !== undefined")
+            found: dict[str, Any] = tab.page.evaluate("window.found")
+            self.assertEqual(
+                found,
+                {
+                    "isolated": True,
+                    "memory": "function",
+                    "threads": "SharedArrayBuffer",
+                    "eval": "EvalError",
+                    "function": "EvalError",
+                    "inline": False,
+                    "streamed": True,
+                    "sum": 42,
+                    "moduleWorker": [True, 7],
+                    "blobWorker": [True, 7],
+                },
+            )
+            self.assertEqual(
+                sorted(tab.violations()),
+                ["script-src eval", "script-src eval", "script-src-elem inline"],
+            )
+
+
+class TunnelTests(SynchronousTestCase):
+    """
+    C{/tcp} from a page.
+    """
+
+    def tab(self) -> Tab:
+        """
+        A page that has a session and can open tunnels.
+        """
+        tab = browserFor(pageServer()).open()
+        tab.goto("/#tcpTarget=127.0.0.1:1")
+        tab.page.wait_for_selector("#session.ok")
+        tab.page.evaluate(TUNNEL_JS)
+        return tab
+
+    @inBrowserThread
+    def test_echo(self) -> None:
+        """
+        What a page sends comes back from an echo server, and the close is clean.
+        """
+        with Target(echo) as target, self.tab() as tab:
+            heard, closed = tab.page.evaluate(ECHO_JS, [target.port, "héllo from a page"])
+        self.assertEqual(heard, "héllo from a page")
+        self.assertEqual(closed, [1000, "", True])
+
+    @inBrowserThread
+    def test_upload(self) -> None:
+        """
+        A quarter of a gibibyte from a page arrives at a TCP server whole, though the page
+        closes as soon as it has sent the last of it.
+        """
+        arrived: queue.Queue[tuple[int, str]] = queue.Queue()
+
+        def receive(connection: socket.socket) -> None:
+            seen, size = hashlib.sha256(), 0
+            while data := connection.recv(1 << 20):
+                seen.update(data)
+                size += len(data)
+            arrived.put((size, seen.hexdigest()))
+
+        with Target(receive) as target, self.tab() as tab:
+            encoded = base64.b64encode(bulkBlock(0)).decode()
+            closed = tab.page.evaluate(UPLOAD_JS, [target.port, BULK, encoded])
+            self.assertEqual(closed[0], 1000)
+            expected = hashlib.sha256()
+            for index in range(BULK // BLOCK):
+                expected.update(bulkBlock(index))
+            self.assertEqual(arrived.get(timeout=60), (BULK, expected.hexdigest()))
+
+    @inBrowserThread
+    def test_download(self) -> None:
+        """
+        A quarter of a gibibyte from a TCP server arrives in a page whole, before the close.
+        """
+
+        def send(connection: socket.socket) -> None:
+            for index in range(BULK // BLOCK):
+                connection.sendall(bulkBlock(index))
+
+        with Target(send) as target, self.tab() as tab:
+            closed, size, rest, digests = tab.page.evaluate(DOWNLOAD_JS, [target.port, BLOCK])
+        self.assertEqual((closed, size, rest), ([1000, "target closed", True], BULK, 0))
+        self.assertEqual(
+            digests,
+            [hashlib.sha256(bulkBlock(index)).hexdigest() for index in range(BULK // BLOCK)],
+        )
+
+
+@cache
+def _block() -> bytes:
+    return hashlib.shake_256(b"aero").digest(BLOCK)
+
+
+def bulkBlock(index: int) -> bytes:
+    """
+    One block of the bulk stream: the same bytes behind its number.
+    """
+    return index.to_bytes(4, "big") + _block()[4:]
+
+
+def sessionId(cookie: str) -> str:
+    """
+    The session that a cookie is for.
+    """
+    payload = cookie.split(".")[0]
+    sid: str = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sid"]
+    return sid
