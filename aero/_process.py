@@ -123,11 +123,11 @@ class ServerProcess(MultiService):
         Drain: not ready, then no new connections, then the open ones end, then the rest is cut.
         """
         self._log.info("stopping: {grace:g} s for open connections", grace=self._grace)
-        self._impatient = impatient = Deferred()
+        impatient: Deferred[None] = Deferred()
+        self._impatient = impatient
         self._drainStarted()
         if self._drainDelay:
-            delay = deferLater(self._reactor, self._drainDelay)
-            yield _firstOf(delay, impatient)
+            yield _firstOf(deferLater(self._reactor, self._drainDelay), impatient)
         yield self._listeners.stopService()
         drained = DeferredList([part.drain() for part in self._drainables], consumeErrors=True)
         yield _firstOf(drained, impatient, deferLater(self._reactor, self._grace))

@@ -412,7 +412,9 @@ class Aero:
         source = self.certificates
         listeners = list(self._listeners(source))
         if not listeners:
-            raise ConfigurationError("--https-port", "0", "expected a port, as nothing would listen")
+            raise ConfigurationError(
+                "--https-port", "0", "expected a port, as nothing would listen"
+            )
         if source is not None:
             source.start()
         return ServerProcess(
@@ -501,16 +503,16 @@ class Aero:
         yield from self.settings.notices
         if self.certificates is not None and (self.state.path / "ca" / "root.crt").exists():
             yield (
-                f"the internal CA's root certificate is {self.state.path}/ca/root.crt; browsers that trust it trust"
-                " this server"
+                f"the internal CA's root certificate is {self.state.path}/ca/root.crt; browsers that"
+                " trust it trust this server"
             )
         if server.trustProxy and not server.trustedProxies and self.certificates is not None:
             yield (
-                "TRUST_PROXY=1 is ignored, because this process terminates TLS itself: name the proxies in"
-                " AERO_TRUSTED_PROXIES if there are any in front"
+                "TRUST_PROXY=1 is ignored, because this process terminates TLS itself: name the"
+                " proxies in AERO_TRUSTED_PROXIES if there are any in front"
             )
         if self.settings.egress.allowPrivate:
-            yield "TCP_ALLOW_PRIVATE_IPS=1: browsers can reach this machine and its private networks"
+            yield "TCP_ALLOW_PRIVATE_IPS=1: browsers reach this machine and its private networks"
 
     def _drainStarted(self) -> None:
         self.readiness.drain()

@@ -31,11 +31,11 @@ def metricsPage() -> str:
 def _metrics() -> Iterator[str]:
     yield "# Metrics"
     yield ""
-    yield "Written from the catalogue in `aero/metrics`; `python -m aero.docs` writes it again."
+    yield "Written from the table in `aero/metrics`; `python -m aero.docs` writes it again."
     yield ""
     yield (
-        "`GET /metrics` gives them in Prometheus' text format, with the `process_*` metrics of the"
-        " process. Names without `aero_` are those of the reference gateway, so its dashboards work."
+        "`GET /metrics` gives them in Prometheus' text format, with the `process_*` metrics of"
+        " the process. Names without `aero_` are those of the reference gateway, so its dashboards work."
     )
     for area, rows in AREAS.items():
         yield ""

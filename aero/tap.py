@@ -84,7 +84,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     settings = options.settings
-    parent = options.parent or {}
+    parent: Any = options.parent or {}
     try:
         application = _composition(settings.server.app)(settings, reactor, environ=os.environ)
         service: IService = application.makeService(log=_logStream(parent))

@@ -75,13 +75,13 @@ def _entry(row: Row) -> str:
 def _markdown() -> Iterator[str]:
     yield "# Configuration"
     yield ""
-    yield "Written from the settings table in `aero/settings`; `python -m aero.docs` writes it again."
+    yield "Written from the table in `aero/settings`; `python -m aero.docs` writes it again."
     yield ""
     yield (
-        "The order is: command line option, environment variable, default. An empty variable counts"
-        " as unset unless its row says otherwise. Secrets have no option, because a process list shows"
-        " the command line. A value that is not accepted stops the start with the variable, the value"
-        " and what is accepted."
+        "The order is: command line option, environment variable, default. An empty variable"
+        " counts as unset unless its row says otherwise. Secrets have no option, because a process"
+        " list shows the command line. A value that is not accepted stops the start with the"
+        " variable, the value and what is accepted."
     )
     for cls in GROUPS.values():
         title, introduction = titleOf(cls)

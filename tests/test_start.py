@@ -29,7 +29,7 @@ class StartTests(SynchronousTestCase):
     """
 
     def start(self, *options: str, **variables: str) -> Aero:
-        server = Aero(*options, **variables)
+        server = Aero(*options, state=None, runDir=None, **variables)
         self.addCleanup(server.kill)
         return server
 
@@ -141,24 +141,9 @@ class StartTests(SynchronousTestCase):
         """
         A reactor that aero cannot run on is refused with what to do.
         """
-        import subprocess
-
-        from .support.server import twistd
-
-        result = subprocess.run(
-            [*twistd(), "--pidfile=", "--reactor=select", "-n", "aero"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=self.mktempDirectory(),
-        )
+        result = run(reactor="select")
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("--reactor=asyncio", result.stderr)
-
-    def mktempDirectory(self) -> str:
-        directory = Path(self.mktemp())
-        directory.mkdir()
-        return str(directory.absolute())
 
     def test_appThatIsNone(self) -> None:
         """
@@ -193,9 +178,11 @@ class StateTests(SynchronousTestCase):
         second = Aero(*edgeOptions(), state=state, TCP_ALLOW_PRIVATE_IPS="1")
         self.addCleanup(second.kill)
         self.assertEqual(second.rootCertificate.read_bytes(), root)
-        with Target(echo) as target:
-            with WebSocket(second, tcpTarget("127.0.0.1", target.port), cookie=cookie) as socket:
-                self.assertTrue(socket.accepted)
+        with (
+            Target(echo) as target,
+            WebSocket(second, tcpTarget("127.0.0.1", target.port), cookie=cookie) as tunnel,
+        ):
+            self.assertTrue(tunnel.accepted)
         self.assertEqual(stat.S_IMODE(os.stat(state).st_mode), 0o700)
         for path in state.rglob("*"):
             if path.is_file() and path.suffix not in (".crt",):

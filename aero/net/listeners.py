@@ -69,7 +69,8 @@ class Listener(Service):
                 self._sockets.append(bound)
         if not self._sockets:
             raise StartError(
-                f"cannot listen on {' or '.join(missing)}: this machine has no such address; choose with --bind"
+                f"cannot listen on {' or '.join(missing)}: this machine has no such address;"
+                " choose with --bind"
             )
 
     def startService(self) -> None:
@@ -119,7 +120,10 @@ class Listener(Service):
     def _sentence(self, address: str, error: OSError) -> str:
         where = f"port {self._port} on {address}"
         if error.errno == errno.EADDRINUSE:
-            return f"cannot listen on {where}: another program uses it; choose another with --{self._option}"
+            return (
+                f"cannot listen on {where}: another program uses it;"
+                f" choose another with --{self._option}"
+            )
         if error.errno == errno.EACCES:
             return (
                 f"cannot listen on {where}: ports below 1024 need the right to bind them"

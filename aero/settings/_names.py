@@ -26,9 +26,7 @@ def domainName(value: str) -> str:
     except UnicodeError:
         name = ""
     if not name or len(name) > 253 or not all(_LABEL.fullmatch(part) for part in name.split(".")):
-        raise ValueError(
-            "expected one host name such as example.com, without scheme, port or path"
-        )
+        raise ValueError("expected one host name such as example.com, without scheme, port or path")
     return name
 
 
@@ -48,8 +46,4 @@ def isInternalName(name: str) -> bool:
     Whether no public CA signs this name, so that the internal CA has to
     (edge.md section 2.2).
     """
-    return (
-        "." not in name
-        or name.endswith(_INTERNAL_SUFFIXES)
-        or isAddress(name)
-    )
+    return "." not in name or name.endswith(_INTERNAL_SUFFIXES) or isAddress(name)

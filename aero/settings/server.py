@@ -46,7 +46,7 @@ def _edgeTLS(values: Mapping[str, Any]) -> bool:
 def _defaultBind(values: Mapping[str, Any]) -> tuple[str, ...]:
     if "edge" in values["services"] and isInternalName(values["domain"]):
         return ("127.0.0.1", "::1")
-    return ("0.0.0.0", "::")
+    return ("0.0.0.0", "::")  # noqa: S104 (a public server)
 
 
 def _defaultPort(internal: int, public: int) -> Any:

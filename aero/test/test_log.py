@@ -40,7 +40,13 @@ class ObserverTests(SynchronousTestCase):
         self.assertRegex(line.pop("time"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
         self.assertEqual(
             line,
-            {"level": "warn", "namespace": "aero.test", "message": "closed idle", "why": "idle", "count": 2},
+            {
+                "level": "warn",
+                "namespace": "aero.test",
+                "message": "closed idle",
+                "why": "idle",
+                "count": 2,
+            },
         )
 
     def test_traceback(self) -> None:
@@ -70,7 +76,9 @@ class ObserverTests(SynchronousTestCase):
         """
         Tokens and query strings are replaced in both forms, in the message and in fields.
         """
-        token = "eyJ2IjoxLCJzaWQiOiJzaWQtMTIzNDU2Nzg5MCJ9.zcesNltUxXmW1SpDGWoATMZj1GLX1LMz0TIdVRzO8l8"
+        token = (
+            "eyJ2IjoxLCJzaWQiOiJzaWQtMTIzNDU2Nzg5MCJ9.zcesNltUxXmW1SpDGWoATMZj1GLX1LMz0TIdVRzO8l8"
+        )
         for form in ("text", "json"):
             log, stream = self.written(form)
             log.info("GET /l2?token=sesame Cookie: aero_session={token}", token=token)

@@ -175,15 +175,18 @@ def twistd() -> list[str]:
     return [str(beside) if beside.exists() else "twistd"]
 
 
-def run(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(*options: str, reactor: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
     """
     Run C{twistd -n aero} to its end: for starts that must fail, and for C{--help}.
+
+    @param reactor: What C{twistd} itself is told with C{--reactor}.
     """
+    chosen = [f"--reactor={reactor}"] if reactor else []
     environment = _environment()
     with tempfile.TemporaryDirectory(prefix="aero-test-") as directory:
         environment |= {"AERO_STATE_DIR": f"{directory}/state"} | variables
         return subprocess.run(
-            [*twistd(), "--pidfile=", "-n", "aero", *options],
+            [*twistd(), "--pidfile=", *chosen, "-n", "aero", *options],
             cwd=directory,
             env=environment,
             capture_output=True,
@@ -230,5 +233,5 @@ def shared(kind: str, *options: str, **variables: str) -> Aero:
     key = ((kind, *options), tuple(sorted(variables.items())))
     if key not in _shared or _shared[key].process.poll() is not None:
         base = edgeOptions() if kind == "edge" else gatewayOptions()
-        _shared[key] = Aero(*base, *options, **variables)
+        _shared[key] = Aero(*base, *options, state=None, runDir=None, **variables)
     return _shared[key]

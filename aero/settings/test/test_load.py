@@ -25,7 +25,9 @@ class PrecedenceTests(SynchronousTestCase):
         """
         A variable replaces the default.
         """
-        self.assertEqual(load({}, {"AERO_DOMAIN": "emu.test.internal"}).server.domain, "emu.test.internal")
+        self.assertEqual(
+            load({}, {"AERO_DOMAIN": "emu.test.internal"}).server.domain, "emu.test.internal"
+        )
 
     def test_optionWins(self) -> None:
         """
@@ -52,7 +54,9 @@ class PrecedenceTests(SynchronousTestCase):
         """
         old = {"AERO_L2_MAX_FRAME_SIZE": "9000"}
         self.assertEqual(load({}, old).relay.maxFramePayload, 9000)
-        self.assertEqual(load({}, old | {"AERO_L2_MAX_FRAME_PAYLOAD": "0"}).relay.maxFramePayload, 2048)
+        self.assertEqual(
+            load({}, old | {"AERO_L2_MAX_FRAME_PAYLOAD": "0"}).relay.maxFramePayload, 2048
+        )
         both = {"AERO_GATEWAY_SESSION_SECRET": " ", "SESSION_SECRET": "second"}
         self.assertEqual(load({}, both).session.secret, "second")
 
@@ -106,8 +110,17 @@ class RefusalTests(SynchronousTestCase):
         """
         Text that would end the CSP directive never reaches a header (edge.md E23).
         """
-        for text in ("https://a; script-src *", "https://a'", 'https://a"', "https://a\nhttps://b", "'unsafe-eval'", "*"):
-            self.assertIn("AERO_CSP_CONNECT_SRC_EXTRA", self.refusal(AERO_CSP_CONNECT_SRC_EXTRA=text))
+        for text in (
+            "https://a; script-src *",
+            "https://a'",
+            'https://a"',
+            "https://a\nhttps://b",
+            "'unsafe-eval'",
+            "*",
+        ):
+            self.assertIn(
+                "AERO_CSP_CONNECT_SRC_EXTRA", self.refusal(AERO_CSP_CONNECT_SRC_EXTRA=text)
+            )
 
     def test_secretIsNotRepeated(self) -> None:
         """
