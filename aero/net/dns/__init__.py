@@ -1,0 +1,3 @@
+"""
+The resolver: cache, single flight, upstreams. It knows nothing of HTTP.
+"""
