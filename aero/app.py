@@ -410,11 +410,9 @@ class Aero:
         """
         server = self.settings.server
         source = self.certificates
+        if source is not None and self.isEdge and not server.httpsPort:
+            raise ConfigurationError("--https-port", "0", "expected a port: nothing would listen")
         listeners = list(self._listeners(source))
-        if not listeners:
-            raise ConfigurationError(
-                "--https-port", "0", "expected a port, as nothing would listen"
-            )
         if source is not None:
             source.start()
         return ServerProcess(
@@ -457,9 +455,8 @@ class Aero:
         if not self.isEdge:
             yield listener(secure, "https", server.port, "port")
             return
-        if server.httpsPort:
-            yield listener(secure, "https", server.httpsPort, "https-port")
-        if server.httpPort and server.httpsPort:
+        yield listener(secure, "https", server.httpsPort, "https-port")
+        if server.httpPort:
             redirect = RedirectFactory(
                 hosts=self.hosts or frozenset(),
                 httpsPort=server.httpsPort,
@@ -503,8 +500,8 @@ class Aero:
         yield from self.settings.notices
         if self.certificates is not None and (self.state.path / "ca" / "root.crt").exists():
             yield (
-                f"the internal CA's root certificate is {self.state.path}/ca/root.crt; browsers that"
-                " trust it trust this server"
+                f"the internal CA's root certificate is {self.state.path}/ca/root.crt; browsers"
+                " that trust it trust this server"
             )
         if server.trustProxy and not server.trustedProxies and self.certificates is not None:
             yield (

@@ -35,7 +35,8 @@ def _metrics() -> Iterator[str]:
     yield ""
     yield (
         "`GET /metrics` gives them in Prometheus' text format, with the `process_*` metrics of"
-        " the process. Names without `aero_` are those of the reference gateway, so its dashboards work."
+        " the process. Names without `aero_` are those of the reference gateway, so its"
+        " dashboards work."
     )
     for area, rows in AREAS.items():
         yield ""
