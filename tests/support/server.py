@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 from .tools import freePort
 
@@ -38,12 +38,18 @@ class Aero:
     """
 
     def __init__(
-        self, *options: str, state: Path | None = None, runDir: Path | None = None, **variables: str
+        self,
+        *options: str,
+        state: Path | None = None,
+        runDir: Path | None = None,
+        command: Sequence[str] = (),
+        **variables: str,
     ) -> None:
         """
         Start, and wait for the ready line.
 
         @param options: Command line options after C{twistd -n aero}.
+        @param command: What to start instead of the tests' own C{twistd}.
         @param variables: Environment variables.
         """
         self.directory = runDir or Path(tempfile.mkdtemp(prefix="aero-test-"))
@@ -56,7 +62,7 @@ class Aero:
             | variables
         )
         self.process = subprocess.Popen(
-            [*twistd(), "--pidfile=", "-n", "aero", *options],
+            [*(command or twistd()), "--pidfile=", "-n", "aero", *options],
             cwd=self.directory,
             env=environment,
             stdout=subprocess.PIPE,
