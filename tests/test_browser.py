@@ -4,10 +4,12 @@ The server as a browser sees it: isolation, the page's own checks, and bulk data
 
 from __future__ import annotations
 
+import atexit
 import base64
 import hashlib
 import json
 import queue
+import shutil
 import socket
 import tempfile
 from functools import cache
@@ -163,6 +165,7 @@ def probeServer() -> Aero:
     An edge with a front end that a user might have.
     """
     root = Path(tempfile.mkdtemp(prefix="aero-front-end-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     (root / "index.html").write_text(PROBE_HTML)
     (root / "probe.js").write_text(PROBE_JS)
     (root / "worker.js").write_text(PROBE_WORKER_JS)

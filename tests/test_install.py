@@ -4,7 +4,9 @@ The distribution as users install it: built, installed into an environment of it
 
 from __future__ import annotations
 
+import atexit
 import io
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -41,6 +43,15 @@ def run(*command: str | Path, cwd: Path | None = None) -> bytes:
     return done.stdout
 
 
+def temporary() -> Path:
+    """
+    A directory that is gone after the tests.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="aero-install-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
 @cache
 def wheel() -> Path:
     """
@@ -48,7 +59,7 @@ def wheel() -> Path:
     """
     if not (ROOT / ".git").exists():
         missing("this is not a git checkout")
-    directory = Path(tempfile.mkdtemp(prefix="aero-wheel-"))
+    directory = temporary()
     archive = run(require("git"), "archive", "HEAD", cwd=ROOT)
     with tarfile.open(fileobj=io.BytesIO(archive)) as source:
         source.extractall(directory / "source", filter="data")
@@ -66,7 +77,7 @@ def environment() -> Path:
     A fresh environment with that wheel in it. Its dependencies are those of the tests, found
     by path, so that none has to be fetched.
     """
-    directory = Path(tempfile.mkdtemp(prefix="aero-environment-"))
+    directory = temporary()
     venv.create(directory, with_pip=False, symlinks=True)
     (packages,) = directory.glob("lib/python*/site-packages")
     (packages / "dependencies.pth").write_text(
