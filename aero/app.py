@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Mapping, Sequence
+from typing import IO, Any, Callable, ClassVar, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from twisted.application.service import IService
@@ -55,7 +55,7 @@ from aero.web.static import StaticTree
 from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.handshake import UpgradeGate
 from aero.ws.slots import TunnelSlots
-from aero.ws.tcp import TCPEndpoint
+from aero.ws.tcp import TCPEndpoint, TCPTunnelProtocol
 
 #: The other names of this machine that an internal site answers to.
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -68,10 +68,13 @@ class Aero:
     Parts are made when they are first asked for, so a subclass may use any of them in the
     methods it overrides.
 
+    @cvar tcpProtocol: The protocol of the tunnels at C{/tcp}.
     @ivar settings: All settings.
     @ivar reactor: The reactor.
     @ivar now: Gives the seconds since 1970.
     """
+
+    tcpProtocol: ClassVar[type[TCPTunnelProtocol]] = TCPTunnelProtocol
 
     def __init__(
         self,
@@ -122,6 +125,7 @@ class Aero:
             return []
         return [
             TCPEndpoint(
+                protocol=self.tcpProtocol,
                 gate=self.upgradeGate,
                 clock=self.reactor,
                 metrics=self.metrics,
