@@ -205,6 +205,8 @@ class FrontendSocket(Protocol):
         headers.setRawHeaders(b"Upgrade", upgrade[:1])
         headers.setRawHeaders(b"Connection", [b"Upgrade"])
         headers.setRawHeaders(b"X-Request-Id", [request.requestId.encode("ascii")])
+        for name in request.site.ownNames:
+            headers.removeHeader(name)
         for name, value in request.site.responseHeaders.pairs:
             headers.setRawHeaders(name, [value])
         answer = [b"HTTP/1.1 101 Switching Protocols\r\n"]

@@ -113,6 +113,21 @@ class FrontendSocketTests(SynchronousTestCase):
             self.assertEqual(response.header(name), value)
         self.assertIsNotNone(response.header(b"X-Request-Id"))
 
+    def test_foreignHeaders(self) -> None:
+        """
+        What the development server says about itself, and its own header set, stay behind.
+        """
+        exchange = self.start()
+        self.upstream.last.send(
+            ANSWER[:-2]
+            + b"Server: vite\r\nAlt-Svc: h3\r\nX-Content-Type-Options: off\r\nX-Vite: 1\r\n\r\n"
+        )
+        response = exchange.response()
+        self.assertIsNone(response.header(b"Server"))
+        self.assertIsNone(response.header(b"Alt-Svc"))
+        self.assertEqual(response.header(b"X-Content-Type-Options"), b"nosniff")
+        self.assertEqual(response.header(b"X-Vite"), b"1")
+
     def test_firstFrames(self) -> None:
         """
         Frames that come with the agreement, or were sent before it, are not lost.
