@@ -293,10 +293,11 @@ class DNSEngine:
             latency.observe(max(0.0, self._reactor.seconds() - started))
 
     def _fromCache(self, query: Query, cached: Cached) -> Answer:
-        now = self._reactor.seconds()
-        message = answerFor(query, cached.answer, max(0, int(now - cached.stored)), PAYLOAD_SIZE)
+        age = max(0, int(self._reactor.seconds() - cached.stored))
+        message = answerFor(query, cached.answer, age, PAYLOAD_SIZE)
         self._count(query, cached.answer.rcode, "cache")
-        return Answer(message, cached.answer.rcode, "cache", int(cached.expires - now))
+        left = int(cached.expires - cached.stored) - age
+        return Answer(message, cached.answer.rcode, "cache", left)
 
     def _stale(self, query: Query, cached: Cached) -> Answer:
         self._metrics.counter(rows.STALE).inc()
