@@ -61,6 +61,7 @@ class ServerProcess(MultiService):
         drainDelay: float,
         grace: float,
         stdout: IO[str] | None = None,
+        stderr: IO[str] | None = None,
     ) -> None:
         """
         @param url: What the ready line says.
@@ -88,7 +89,9 @@ class ServerProcess(MultiService):
         self._notices = notices
         self._drainDelay = drainDelay
         self._grace = grace
+        # The names sys.stdout and sys.stderr belong to the log once that has begun.
         self._stdout = stdout or sys.__stdout__
+        self._stderr = stderr or sys.__stderr__
         self._impatient: Deferred[None] | None = None
 
     def setServiceParent(self, parent: Any) -> None:
@@ -106,8 +109,7 @@ class ServerProcess(MultiService):
         try:
             super().privilegedStartService()
         except StartError as error:
-            # Standard error belongs to the log by now.
-            print(f"aero: {error}", file=sys.__stderr__, flush=True)
+            print(f"aero: {error}", file=self._stderr, flush=True)
             raise SystemExit(1) from None
 
     def startService(self) -> None:

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.test.test_reactor -*-
+# -*- test-case-name: tests.test_start -*-
 """
 The choice of the reactor: asyncio, on uvloop where it is installed.
 
@@ -10,9 +10,88 @@ so that is the moment to choose.
 from __future__ import annotations
 
 import asyncio
+import select
 import sys
+from typing import Any, Callable, Iterable
+
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 from aero.errors import StartError
+
+#: Seconds between two looks for sockets that broke unnoticed.
+SWEEP_INTERVAL = 1.0
+
+
+class UVLoopReactor(AsyncioSelectorReactor):
+    """
+    The asyncio reactor on uvloop, with the connections noticed that uvloop gives up on.
+
+    When a socket has an error, uvloop calls its reader and writer once more and then closes
+    its poll handle for good. A reader that still found data then, as it does when a peer
+    sends something and resets the connection at once, never hears of the reset: the
+    connection would stay forever, and the first write to it would raise C{RuntimeError}.
+
+    So a write that meets a closed handle replaces it, and once a second one C{poll} over all
+    sockets finds those with errors, whose handles are replaced as well. The new handle
+    reports the error at once.
+    """
+
+    def startRunning(self, installSignalHandlers: bool = True) -> None:
+        """
+        Begin to look for broken sockets.
+        """
+        super().startRunning(installSignalHandlers=installSignalHandlers)
+        self.callLater(SWEEP_INTERVAL, self._sweep)
+
+    def addReader(self, reader: Any) -> None:
+        """
+        Watch for something to read.
+        """
+        self._add(super().addReader, reader)
+
+    def addWriter(self, writer: Any) -> None:
+        """
+        Watch for room to write.
+        """
+        self._add(super().addWriter, writer)
+
+    def _add(self, add: Callable[[Any], None], selectable: Any) -> None:
+        try:
+            add(selectable)
+        except RuntimeError:
+            self._renew(selectable)
+            add(selectable)
+
+    def _renew(self, selectable: Any) -> None:
+        """
+        Watch a socket with a new handle, for what it is watched for now.
+        """
+        fd = selectable.fileno()
+        if fd < 0:
+            return
+        self._asyncioEventloop.remove_reader(fd)
+        self._asyncioEventloop.remove_writer(fd)
+        if self._readers.pop(selectable, None) is not None:
+            super().addReader(selectable)
+        if self._writers.pop(selectable, None) is not None:
+            super().addWriter(selectable)
+
+    def _sweep(self) -> None:
+        self.callLater(SWEEP_INTERVAL, self._sweep)
+        watched = {fd: selectable for selectable, fd in self._readers.items()}
+        watched.update((fd, selectable) for selectable, fd in self._writers.items())
+        for fd in _broken(watched):
+            self._renew(watched[fd])
+
+
+def _broken(descriptors: Iterable[int]) -> list[int]:
+    """
+    Those descriptors that have an error or were hung up on.
+    """
+    poll = select.poll()
+    for fd in descriptors:
+        poll.register(fd, 0)
+    return [fd for fd, _ in poll.poll(0)]
 
 
 def installReactor() -> None:
@@ -21,10 +100,8 @@ def installReactor() -> None:
 
     @raise StartError: Another kind of reactor was asked for.
     """
-    from twisted.internet.asyncioreactor import AsyncioSelectorReactor, install
-
     if "twisted.internet.reactor" not in sys.modules:
-        install(_newEventLoop())
+        _install()
     reactor = sys.modules["twisted.internet.reactor"]
     if not isinstance(reactor, AsyncioSelectorReactor):
         raise StartError(
@@ -33,9 +110,12 @@ def installReactor() -> None:
         )
 
 
-def _newEventLoop() -> asyncio.AbstractEventLoop:
+def _install() -> None:
+    from twisted.internet.main import installReactor as install
+
     try:
         import uvloop
     except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
+        install(AsyncioSelectorReactor(asyncio.new_event_loop()))
+    else:
+        install(UVLoopReactor(uvloop.new_event_loop()))

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.test.test_docs -*-
+# -*- test-case-name: aero.test.test_usage -*-
 """
 Writes the generated pages: C{python -m aero.docs [DIRECTORY]}.
 """

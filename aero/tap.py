@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.test.test_tap -*-
+# -*- test-case-name: tests.test_start -*-
 """
 C{twistd aero}: its options, made from the settings table, and the service they describe.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.settings.test.test_names -*-
+# -*- test-case-name: aero.settings.test.test_parsers -*-
 """
 Host names that operators write.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.settings.test.test_sources -*-
+# -*- test-case-name: aero.settings.test.test_load -*-
 """
 The extra sources of the Content-Security-Policy (edge.md section 4.2).
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.settings.test.test_table -*-
+# -*- test-case-name: aero.settings.test.test_load -*-
 """
 What one row of the settings table is, and how rows become a group of values.
 
