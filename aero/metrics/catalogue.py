@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import dns, http, sessions, static, tcp, tls
+from . import dns, http, mux, sessions, static, tcp, tls
 from ._rows import Row
 
 
@@ -25,6 +25,7 @@ AREAS: dict[str, tuple[Row, ...]] = {
     "TLS": _rowsIn(tls),
     "Sessions": _rowsIn(sessions),
     "TCP tunnels": _rowsIn(tcp),
+    "TCP streams": _rowsIn(mux),
     "DNS": _rowsIn(dns),
 }
 
