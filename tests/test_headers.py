@@ -118,9 +118,12 @@ class OnceTests(HeadersTestCase):
         The 101 of a WebSocket has the set too, once.
         """
         server = edge()
-        with Target(echo) as target, WebSocket(
-            server, tcpTarget("127.0.0.1", target.port), ("Accept-Encoding", "gzip")
-        ) as socket:
+        with (
+            Target(echo) as target,
+            WebSocket(
+                server, tcpTarget("127.0.0.1", target.port), ("Accept-Encoding", "gzip")
+            ) as socket,
+        ):
             self.assertTrue(socket.accepted)
             self.check(socket.response, 101)
             self.assertEqual(socket.response.all("Content-Encoding"), [])
@@ -238,9 +241,8 @@ class OnceTests(HeadersTestCase):
             self.assertEqual(response.status, 500)
             self.assertNotIn(b"private", response.body)
             self.assertEqual(response.all("ETag") + response.all("Set-Cookie"), [])
-        with Connection.to(server) as connection:
-            with self.assertRaises((AssertionError, OSError)):
-                connection.request("GET", "/api/cut")
+        with Connection.to(server) as connection, self.assertRaises((AssertionError, OSError)):
+            connection.request("GET", "/api/cut")
         self.assertEqual(request(server, "GET", "/healthz").status, 200)
 
 

@@ -345,9 +345,7 @@ class CompressionTests(SynchronousTestCase):
             self.assertNotEqual(coded.one("ETag"), plain.one("ETag"))
             for response in (plain, coded):
                 self.assertIn("accept-encoding", ",".join(response.all("Vary")).lower())
-            again = get(
-                target, ("Accept-Encoding", "gzip"), ("If-None-Match", coded.one("ETag"))
-            )
+            again = get(target, ("Accept-Encoding", "gzip"), ("If-None-Match", coded.one("ETag")))
             self.assertEqual((again.status, again.one("ETag")), (304, coded.one("ETag")))
 
     def test_notWorthIt(self) -> None:

@@ -312,12 +312,15 @@ class FilesTests(SynchronousTestCase):
         os.replace(f"{self.certificate}.new", self.certificate)
         return ssl.PEM_cert_to_DER_cert(self.certificate.read_text())
 
-    def start(self, **variables: str) -> Aero:
+    def start(self, checkSeconds: int = 86_400) -> Aero:
+        """
+        Start with these files.
+        """
         server = Aero(
             *edgeOptions(),
             TLS_CERT_PATH=str(self.certificate),
             TLS_KEY_PATH=str(self.key),
-            **variables,
+            AERO_TLS_FILE_CHECK_SECONDS=str(checkSeconds),
         )
         self.addCleanup(server.kill)
         return server
@@ -328,7 +331,7 @@ class FilesTests(SynchronousTestCase):
         cannot be used change nothing.
         """
         first = self.make()
-        server = self.start(AERO_TLS_FILE_CHECK_SECONDS="86400")
+        server = self.start()
         self.assertEqual(presented(server), first)
         self.assertFalse((server.state / "ca").exists())
         context = ssl.create_default_context(cafile=str(self.certificate))
@@ -353,7 +356,7 @@ class FilesTests(SynchronousTestCase):
         Changed files are noticed without a signal.
         """
         first = self.make()
-        server = self.start(AERO_TLS_FILE_CHECK_SECONDS="1")
+        server = self.start(checkSeconds=1)
         self.assertEqual(presented(server), first)
         second = self.make()
         waitFor(lambda: presented(server) == second, "the new certificate is served")
@@ -363,7 +366,7 @@ class FilesTests(SynchronousTestCase):
         A new certificate does not cost clients their sessions.
         """
         self.make()
-        server = self.start(AERO_TLS_FILE_CHECK_SECONDS="86400")
+        server = self.start()
         ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         kept = str(self.directory / "session")
         to = ("s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", "localhost")

@@ -4,7 +4,7 @@ Composition roots of tests, named with C{--app}.
 
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Any, Mapping
 
 from twisted.internet.task import deferLater
 from twisted.web.resource import IResource, Resource
@@ -43,7 +43,7 @@ class _Raising(Resource):
 class _RaisingLater(Resource):
     isLeaf = True
 
-    def __init__(self, clock: object) -> None:
+    def __init__(self, clock: Any) -> None:
         super().__init__()
         self._clock = clock
 
