@@ -30,6 +30,7 @@ from aero.log import observerFor
 from aero.metrics import ROWS, Metrics
 from aero.net.certificates import CertificateSource
 from aero.net.dialer import Dialer
+from aero.net.dns.engine import DNSEngine
 from aero.net.listeners import Listener
 from aero.net.resolver import Resolver, SystemResolver
 from aero.net.state import StateDirectory, defaultStatePath
@@ -41,6 +42,7 @@ from aero.policy.egress import EgressPolicy
 from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
 from aero.settings import Settings, isInternalName
+from aero.web.dns import dnsEndpoints
 from aero.web.frontendproxy import FrontendProxy
 from aero.web.gates import Gate, OriginGate, RateGate
 from aero.web.health import HealthEndpoint, Readiness, ReadyEndpoint, VersionEndpoint
@@ -360,6 +362,19 @@ class Aero:
         )
 
     @cached_property
+    def dns(self) -> tuple[DNSEngine, Mapping[str, IResource]]:
+        """
+        The DNS engine, and the resources that answer from it.
+        """
+        return dnsEndpoints(
+            self.settings.dns,
+            reactor=self.reactor,
+            metrics=self.metrics,
+            sessions=self.sessions,
+            now=self.now,
+        )
+
+    @cached_property
     def endpoints(self) -> Sequence[WebSocketEndpoint]:
         """
         See L{makeEndpoints}.
@@ -478,7 +493,9 @@ class Aero:
                 raise _relayNeeds("UDP_RELAY_API_KEY", "api_key")
             if settings.relay.authMode == "jwt" and not settings.relay.jwtSecret:
                 raise _relayNeeds("UDP_RELAY_JWT_SECRET", "jwt")
+        _, dns = self.dns
         return {
+            **dns,
             "/session": SessionEndpoint(
                 self.sessions,
                 self.metrics,
@@ -521,6 +538,8 @@ class Aero:
     def _stopped(self) -> None:
         if self.certificates is not None:
             self.certificates.stop()
+        if "gateway" in self.settings.server.services:
+            self.dns[0].stop()
         close = getattr(self.frontEnd, "close", None)
         if close is not None:
             close()
