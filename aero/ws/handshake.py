@@ -15,6 +15,7 @@ import hashlib
 import ipaddress
 import time
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
@@ -35,7 +36,8 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _MAX_VALUE, _MAX_VERSION = 256, 32
 _MAX_MESSAGE_BYTES = 512
 
-_PHRASES = {
+#: The words of section 9.1; other statuses have those of their RFC.
+_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",

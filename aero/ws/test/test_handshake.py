@@ -209,6 +209,20 @@ class ResponseTests(SynchronousTestCase):
             self.assertTrue(head.startswith(b"HTTP/1.1 403 Forbidden\r\n"))
             self.assertTrue(head.endswith(b"\r\nX-Site: 1"))
 
+    def test_statusText(self) -> None:
+        """
+        A refusal with any status of HTTP has that status's words, and gateway.md 9.1's where
+        that names some.
+        """
+        for status, text in {
+            409: b"Conflict",
+            402: b"Payment Required",
+            414: b"URI Too Long",
+            599: b"Error",
+        }.items():
+            first = rejection(Refused(status, "some", "words"), ()).partition(b"\r\n")[0]
+            self.assertEqual(first, b"HTTP/1.1 %d %s" % (status, text))
+
     def test_addresses(self) -> None:
         """
         Addresses are compared in one spelling; what is none stays comparable.
