@@ -1,0 +1,54 @@
+"""
+A resource of one's own: C{GET /whoami} tells a page about its session, and C{DELETE} ends it::
+
+    PYTHONPATH=docs/examples twistd -n aero --app whoami.Server
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping
+
+from twisted.web.resource import IResource
+
+from aero.app import Aero
+from aero.auth.sessions import Revocations, Sessions
+from aero.web.credentials import requireSession
+from aero.web.endpoint import Endpoint
+from aero.web.replies import replyEmpty, replyJSON
+from aero.web.request import AeroRequest
+
+
+class Whoami(Endpoint):
+    """
+    The session of whoever asks.
+    """
+
+    def __init__(
+        self, sessions: Sessions, revocations: Revocations, ttl: int, now: Callable[[], float]
+    ) -> None:
+        super().__init__()
+        self._sessions = sessions
+        self._revocations = revocations
+        self._ttl = ttl
+        self._now = now
+
+    def render_GET(self, request: AeroRequest) -> int:
+        session = requireSession(request, self._sessions, self._now())
+        value = {"sid": session.sid, "expires": session.expires, "address": request.client.ip}
+        return replyJSON(request, 200, value, headers=[(b"Cache-Control", b"no-store")])
+
+    def render_DELETE(self, request: AeroRequest) -> int:
+        now = self._now()
+        session = requireSession(request, self._sessions, now)
+        self._revocations.revoke(session.sid, now + self._ttl, now)
+        return replyEmpty(request, 204)
+
+
+class Server(Aero):
+    """
+    aero with C{/whoami}.
+    """
+
+    def makeResources(self) -> Mapping[str, IResource]:
+        whoami = Whoami(self.sessions, self.revocations, self.settings.session.ttl, self.now)
+        return {**super().makeResources(), "/whoami": whoami}
