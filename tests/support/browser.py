@@ -200,13 +200,13 @@ class Tab:
             self.complaints.append(f"{message.location.get('url', '')} {message.text}")
 
 
-_browsers: dict[int, Browser] = {}
+_browsers: dict[Path, Browser] = {}
 
 
 def browserFor(server: Aero) -> Browser:
     """
     The browser that all tests of one server share.
     """
-    if id(server) not in _browsers:
-        _browsers[id(server)] = Browser(server)
-    return _browsers[id(server)]
+    if server.state not in _browsers:
+        _browsers[server.state] = Browser(server)
+    return _browsers[server.state]
