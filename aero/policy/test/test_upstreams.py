@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from aero.policy.upstreams import MAX_UPSTREAM_CHARACTERS, Upstream
+from aero.policy.upstreams import Upstream
 from aero.testing.properties import given, strategies
 
 
@@ -116,7 +116,7 @@ class UpstreamTests(SynchronousTestCase):
         An entry has at most 4096 characters.
         """
         url = "https://dns.example/"
-        longest = url + "a" * (MAX_UPSTREAM_CHARACTERS - len(url))
+        longest = url + "a" * (4_096 - len(url))
         self.assertEqual(Upstream.parse(longest).url, longest)
         for text in (longest + "a", "a" * 5_000):
             self.assertRaises(ValueError, Upstream.parse, text)
