@@ -131,6 +131,16 @@ class MintRelayTokenTests(SynchronousTestCase):
         self.assertRaises(ValueError, mintRelayToken, _SECRET, "\ud800", now=1, ttl=1)
         self.assertRaises(ValueError, mintRelayToken, _SECRET, "a" * 50_000, now=1, ttl=1)
 
+    def test_longest(self) -> None:
+        """
+        The longest token that is made is believed, and one character more is not signed.
+        """
+        sid = "a" * (16_384 // 4 * 3 - len('{"iat":1,"exp":3,"sid":""}'))
+        token, said = mintRelayToken(_SECRET, sid, now=1, ttl=2)
+        self.assertEqual(len(token.split(".")[1]), 16_384)
+        self.assertEqual(verifyRelayToken(_SECRET, token, 1), said)
+        self.assertRaises(ValueError, mintRelayToken, _SECRET, sid + "a", now=1, ttl=2)
+
     def test_quiet(self) -> None:
         """
         A short secret is taken as it is, with no warning for every token.

@@ -59,6 +59,14 @@ class ClassifyHostTests(SynchronousTestCase):
         }.items():
             self.assertEqual(classifyHost(text), IPTarget(expected), ascii(text))
 
+    def test_length(self) -> None:
+        """
+        A host has at most 1024 characters, also where all of them would make an address.
+        """
+        longest = "0x" + "0" * 1_020 + "7f"
+        self.assertEqual(classifyHost(longest), IPTarget("0.0.0.127"))
+        self.assertRaises(ValueError, classifyHost, "0x0" + longest[2:])
+
     def test_IPv6Spellings(self) -> None:
         """
         Every spelling of an IPv6 address gives the same eight groups.

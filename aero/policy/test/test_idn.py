@@ -62,6 +62,13 @@ class ToASCIITests(SynchronousTestCase):
         ):
             self.assertRaises(ValueError, toASCII, name)
 
+    def test_length(self) -> None:
+        """
+        A label is looked at up to 255 characters; whether DNS has room for it is not asked.
+        """
+        self.assertTrue(toASCII("\xfc" * 255).startswith("xn--"))
+        self.assertRaises(ValueError, toASCII, "\xfc" * 256)
+
     @given(strategies.text(max_size=30))
     def test_final(self, name: str) -> None:
         """

@@ -104,6 +104,15 @@ class TokenBucketsTests(SynchronousTestCase):
         self.assertGreater(buckets.take("999", 0.0), 0.0)
         self.assertEqual(buckets.take("0", 0.0), 0.0)
 
+    def test_defaultBound(self) -> None:
+        """
+        Ten thousand keys are kept unless it is said otherwise.
+        """
+        buckets = TokenBuckets(rate=0.001, burst=1)
+        for number in range(10_050):
+            buckets.take(str(number), 0.0)
+        self.assertEqual(len(buckets), 10_000)
+
     def test_idle(self) -> None:
         """
         Keys that nobody saw for ten minutes are forgotten while new ones come.
