@@ -9,7 +9,6 @@ import io
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tempfile
 import venv
@@ -80,11 +79,8 @@ def environment() -> Path:
     directory = temporary()
     venv.create(directory, with_pip=False, symlinks=True)
     (packages,) = directory.glob("lib/python*/site-packages")
-    (packages / "dependencies.pth").write_text(
-        "".join(
-            f"{path}\n" for path in {sysconfig.get_path(name) for name in ("purelib", "platlib")}
-        )
-    )
+    installed = [path for path in sys.path if path.endswith("-packages")]
+    (packages / "dependencies.pth").write_text("".join(f"{path}\n" for path in installed))
     run(
         *(sys.executable, "-m", "pip", "--python", directory / "bin" / "python", "install"),
         *("--no-deps", "--no-index", "--ignore-installed", wheel()),
