@@ -199,12 +199,12 @@ class OpenTests(SynchronousTestCase):
 
     @given(
         strategies.text(
-            strategies.characters(exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp", "Cf")),
+            strategies.characters(exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp", "Cf"]),
             min_size=1,
             max_size=60,
         ),
         strategies.integers(0, 65_535),
-        strategies.text(strategies.characters(exclude_categories=("Cs",)), max_size=60),
+        strategies.text(strategies.characters(exclude_categories=["Cs"]), max_size=60),
     )
     def test_roundTrip(self, host: str, port: int, metadata: str) -> None:
         """
@@ -254,9 +254,9 @@ class OpenTests(SynchronousTestCase):
         for (
             character
         ) in " \t\n\r\0\x1f\x7f\x80\x85\xa0\u1680\u2003\u2028\u2029\u202f\u205f\u3000\ufeff":
-            host = f"a{character}b"
-            self.assertRaises(DecodeError, Open.decode, self.raw(host.encode()))
-            self.assertRaises(DecodeError, Open(host, 1).encode)
+            name = f"a{character}b"
+            self.assertRaises(DecodeError, Open.decode, self.raw(name.encode()))
+            self.assertRaises(DecodeError, Open(name, 1).encode)
         self.assertRaises(DecodeError, Open.decode, self.raw(b"a", b"\xff"))
 
     def test_lengths(self) -> None:
