@@ -24,11 +24,11 @@ from .support.targets import Target, echo
 from .support.tools import freePort
 
 #: Rows of the page that have to be green, each for itself.
-GREEN = ("coi", "sab", "wasm", "worker", "health", "session", "session-l2-limits", "ws")
+GREEN = ("coi", "sab", "wasm", "worker", "health", "session", "session-l2-limits", "ws", "dns", "dns-query")
 
 #: Rows whose service this version does not have yet, with its path. The page's verdict, and a
 #: console without complaints, are demanded for everything else; empty, for everything.
-PENDING = {"tcp-mux": "/tcp-mux", "dns": "/dns-json", "dns-query": "/dns-query"}
+PENDING: dict[str, str] = {"tcp-mux": "/tcp-mux"}
 
 #: Bytes moved in each direction by the bulk tests, and the size of their repeated block.
 BULK, BLOCK = 256 << 20, 256 << 10
