@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import atexit
 import base64
+import contextlib
 import functools
 import hashlib
 import json
 import shutil
+import socket
 import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -82,8 +84,7 @@ class DevelopmentServer:
     """
 
     def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Answering)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _Answering)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -93,6 +94,35 @@ class DevelopmentServer:
     def __exit__(self, *ignored: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._server.hangUp()
+
+
+class _Server(ThreadingHTTPServer):
+    """
+    A server that can end as a process does: with all of its connections.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._connections: list[socket.socket] = []
+        super().__init__(*arguments)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """
+        Accept a connection.
+        """
+        connection, address = super().get_request()
+        self._connections.append(connection)
+        return connection, address
+
+    def hangUp(self) -> None:
+        """
+        End every connection that is still there.
+        """
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Answering(BaseHTTPRequestHandler):
