@@ -189,11 +189,13 @@ class RetroWebTests(SynchronousTestCase):
 
     def test_refusal(self) -> None:
         """
-        Port 25 is refused with the example's words, before any connection.
+        Port 443 is refused with the example's words, before any connection.
         """
-        with WebSocket(example("retroweb"), tcpTarget("127.0.0.1", 25)) as tunnel:
+        with WebSocket(example("retroweb"), tcpTarget("127.0.0.1", 443)) as tunnel:
             self.assertEqual(tunnel.response.status, 403)
-            self.assertEqual(tunnel.response.body, b"No mail from here\n")
+            self.assertEqual(
+                tunnel.response.body, b"This guest does not speak TLS 1.2; use port 80\n"
+            )
 
     def test_account(self) -> None:
         """

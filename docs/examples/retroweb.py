@@ -1,6 +1,6 @@
 """
 Tunnels that know a guest from 1995: its browser sends no C{Host} header, without which today's
-web servers cannot tell which site is meant. And nobody's guest sends mail from here::
+web servers cannot tell which site is meant, and cannot speak today's TLS at all::
 
     PYTHONPATH=docs/examples twistd -n aero --app retroweb.Server
 """
@@ -32,8 +32,8 @@ class RetroTunnel(TCPTunnelProtocol):
         self.sent = self.received = 0
 
     def connectionRequested(self, target: ApprovedTarget) -> None:
-        if target.port == 25:
-            raise Refused(403, "forbidden", "No mail from here")
+        if target.port == 443:
+            raise Refused(403, "forbidden", "This guest does not speak TLS 1.2; use port 80")
 
     def clientDataReceived(self, data: bytes) -> None:
         self.sent += len(data)
