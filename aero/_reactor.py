@@ -41,7 +41,7 @@ class UVLoopReactor(AsyncioSelectorReactor):
         Begin to look for broken sockets.
         """
         super().startRunning(installSignalHandlers=installSignalHandlers)
-        self.callLater(SWEEP_INTERVAL, self._sweep)
+        self.callLater(SWEEP_INTERVAL, self._sweep)  # type: ignore[no-untyped-call]
 
     def addReader(self, reader: Any) -> None:
         """
@@ -72,12 +72,12 @@ class UVLoopReactor(AsyncioSelectorReactor):
         self._asyncioEventloop.remove_reader(fd)
         self._asyncioEventloop.remove_writer(fd)
         if self._readers.pop(selectable, None) is not None:
-            super().addReader(selectable)
+            super().addReader(selectable)  # type: ignore[no-untyped-call]
         if self._writers.pop(selectable, None) is not None:
-            super().addWriter(selectable)
+            super().addWriter(selectable)  # type: ignore[no-untyped-call]
 
     def _sweep(self) -> None:
-        self.callLater(SWEEP_INTERVAL, self._sweep)
+        self.callLater(SWEEP_INTERVAL, self._sweep)  # type: ignore[no-untyped-call]
         watched = {fd: selectable for selectable, fd in self._readers.items()}
         watched.update((fd, selectable) for selectable, fd in self._writers.items())
         for fd in _broken(watched):
