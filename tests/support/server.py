@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any, Sequence
+from urllib.parse import urlsplit
 
 from .tools import freePort
 
@@ -81,7 +82,13 @@ class Aero:
             thread.start()
         atexit.register(self.kill)
         self.url = self._waitUntilReady()
-        self.port = int(self.url.rpartition(":")[2].split("/")[0])
+        public = urlsplit(self.url)
+        if public.port is None or public.path:
+            # A public base URL that is not where the test finds the server.
+            listening = next(name for name in ("--https-port", "--port") if name in options)
+            scheme = "https" if listening == "--https-port" else "http"
+            self.url = f"{scheme}://localhost:{options[options.index(listening) + 1]}"
+        self.port = urlsplit(self.url).port or 0
 
     @property
     def rootCertificate(self) -> Path:
@@ -106,6 +113,12 @@ class Aero:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) * 1024
+
+    def descriptors(self) -> int:
+        """
+        The number of its open files and sockets.
+        """
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def cpuSeconds(self) -> float:
         """

@@ -5,6 +5,8 @@ TCP servers for tunnels to connect to: real sockets on loopback, each with one b
 from __future__ import annotations
 
 import hashlib
+import os
+import queue
 import socket
 import threading
 import time
@@ -119,3 +121,132 @@ def refusedPort() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class Source:
+    """
+    A behaviour: sends so many bytes of a known stream, and shows how many are on their way.
+
+    @ivar sent: Bytes that the system has taken so far.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.sent = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        block = bytes(range(256)) * 256
+        while self.sent < self.size:
+            self.sent += connection.send(
+                block[self.sent % 256 : self.size - self.sent + self.sent % 256]
+            )
+
+    def expected(self) -> bytes:
+        """
+        The whole stream.
+        """
+        return (bytes(range(256)) * (self.size // 256 + 1))[: self.size]
+
+    def settled(self, still: float = 0.4, patience: float = 30.0) -> int:
+        """
+        Wait until nothing more is taken, because all is sent or nobody reads.
+
+        @param still: Seconds without a byte that count as nothing more.
+        @return: The bytes sent.
+        """
+        deadline = time.monotonic() + patience
+        last, since = -1, time.monotonic()
+        while time.monotonic() < deadline:
+            if self.sent != last:
+                last, since = self.sent, time.monotonic()
+            elif last and time.monotonic() - since > still:
+                return last
+            time.sleep(0.02)
+        raise AssertionError(f"{self.sent} bytes, and still more")
+
+
+class Recorder:
+    """
+    A behaviour: reads to the end of the stream and keeps what it was.
+    """
+
+    def __init__(self) -> None:
+        self._seen: queue.Queue[tuple[int, str, str]] = queue.Queue()
+
+    def __call__(self, connection: socket.socket) -> None:
+        seen, size, end = hashlib.sha256(), 0, "closed"
+        try:
+            while data := connection.recv(65_536):
+                seen.update(data)
+                size += len(data)
+        except ConnectionResetError:
+            end = "reset"
+        self._seen.put((size, seen.hexdigest(), end))
+
+    def wait(self, patience: float = 30.0) -> tuple[int, str, str]:
+        """
+        The next stream that ended: length, SHA-256, and C{closed} or C{reset}.
+        """
+        return self._seen.get(timeout=patience)
+
+
+class Exchange:
+    """
+    A behaviour: sends and takes so many bytes, both at once, and closes when that is done.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._done: queue.Queue[tuple[str, str]] = queue.Queue()
+
+    def __call__(self, connection: socket.socket) -> None:
+        sent = hashlib.sha256()
+
+        def send() -> None:
+            left = self.size
+            while left:
+                block = os.urandom(min(left, 1 << 20))
+                sent.update(block)
+                connection.sendall(block)
+                left -= len(block)
+
+        sending = threading.Thread(target=send, daemon=True)
+        sending.start()
+        received, left = hashlib.sha256(), self.size
+        while left and (data := connection.recv(min(left, 1 << 20))):
+            received.update(data)
+            left -= len(data)
+        sending.join()
+        self._done.put((sent.hexdigest(), received.hexdigest()))
+
+    def wait(self, patience: float = 120.0) -> tuple[str, str]:
+        """
+        The SHA-256 of what was sent and of what came.
+        """
+        return self._done.get(timeout=patience)
+
+
+class Filtered:
+    """
+    An address that neither accepts nor refuses: a listener whose queue is full.
+
+    @ivar port: Where that is.
+    """
+
+    def __init__(self) -> None:
+        self._sockets = [socket.socket()]
+        self._sockets[0].bind(("127.0.0.1", 0))
+        self._sockets[0].listen(0)
+        self.port: int = self._sockets[0].getsockname()[1]
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+            self._sockets.append(filler)
+
+    def __enter__(self) -> Filtered:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        for one in self._sockets:
+            one.close()
