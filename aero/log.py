@@ -56,7 +56,8 @@ def observerFor(form: str, level: str, stream: IO[str]) -> ILogObserver:
         C{"silent"} writes nothing.
     """
     if level == "silent":
-        return _discard
+        silence: ILogObserver = _discard
+        return silence
     writer = _JSONLines(stream) if form == "json" else _TextLines(stream)
     return FilteringLogObserver(writer, [LogLevelFilterPredicate(_LEVELS[level])])
 

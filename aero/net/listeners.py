@@ -12,7 +12,7 @@ from typing import Any, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorSocket
+from twisted.internet.interfaces import IListeningPort, IReactorSocket
 from twisted.logger import Logger
 
 from aero.errors import StartError
@@ -33,13 +33,14 @@ class Listener(Service):
     def __init__(
         self,
         reactor: IReactorSocket,
-        factory: IProtocolFactory,
+        factory: Any,
         *,
         addresses: Sequence[str],
         port: int,
         option: str,
     ) -> None:
         """
+        @param factory: An L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}.
         @param addresses: IP addresses. One that this machine does not have is passed over as
             long as another of them works, because a host without IPv6 is ordinary.
         @param port: The port number, or 0 for any free one.
