@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -97,9 +98,10 @@ class HTTPSExchange:
         try:
             response = await self._agent.request(b"POST", self._url, headers, _Body(message))
             problem = self._problemWith(response)
-            collector = _Collector(self._maxSize if problem is None else -1)
+            collector = _Collector(self._maxSize)
             response.deliverBody(collector)
             if problem is not None:
+                collector.abort()
                 raise ExchangeFailed(problem)
             return await collector.body
         except (ExchangeFailed, CancelledError):
@@ -182,20 +184,13 @@ class _Collector(Protocol):
 
     def __init__(self, limit: int) -> None:
         """
-        @param limit: Bytes; a negative one wants none of it.
+        @param limit: The most bytes.
         """
-        self.body: Deferred[bytes] = Deferred(lambda _: self._abort())
+        self.body: Deferred[bytes] = Deferred(lambda _: self.abort())
         self._limit = limit
         self._parts: list[bytes] = []
         self._size = 0
         self._over = False
-
-    def connectionMade(self) -> None:
-        """
-        The body begins.
-        """
-        if self._limit < 0:
-            self._abort()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -204,29 +199,29 @@ class _Collector(Protocol):
         if self._over:
             return
         self._size += len(data)
-        if self._size > self._limit:
-            self._over = True
-            self._parts.clear()
-            self._abort()
-            if self._limit >= 0 and not self.body.called:
-                self.body.errback(ExchangeFailed("size"))
-            return
         self._parts.append(data)
+        if self._size > self._limit:
+            self.abort()
+            self.body.errback(ExchangeFailed("size"))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
         It is complete, or never will be.
         """
-        if self._over or self.body.called or self._limit < 0:
+        if self._over:
             return
-        if reason.check(ResponseDone):
+        self._over = True
+        if reason.check(ResponseDone, PotentialDataLoss):
             self.body.callback(b"".join(self._parts))
         else:
             self.body.errback(ExchangeFailed("http", reason.getErrorMessage()))
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """
+        Want no more of it. What Twisted's client gives as a transport can only be closed, so
+        whatever still comes until then is dropped.
+        """
         self._over = True
-        transport: Any = self.transport
-        abort = getattr(transport, "abortConnection", None)
-        if abort is not None:
-            abort()
+        self._parts.clear()
+        if self.transport is not None:
+            self.transport.loseConnection()
