@@ -56,6 +56,7 @@ from aero.web.site import AeroSite
 from aero.web.static import StaticTree
 from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.handshake import UpgradeGate
+from aero.ws.mux import MuxEndpoint, MuxProtocol
 from aero.ws.slots import TunnelSlots
 from aero.ws.tcp import TCPEndpoint, TCPTunnelProtocol
 
@@ -71,12 +72,14 @@ class Aero:
     methods it overrides.
 
     @cvar tcpProtocol: The protocol of the tunnels at C{/tcp}.
+    @cvar muxProtocol: The protocol of the WebSockets at C{/tcp-mux}.
     @ivar settings: All settings.
     @ivar reactor: The reactor.
     @ivar now: Gives the seconds since 1970.
     """
 
     tcpProtocol: ClassVar[type[TCPTunnelProtocol]] = TCPTunnelProtocol
+    muxProtocol: ClassVar[type[MuxProtocol]] = MuxProtocol
 
     def __init__(
         self,
@@ -125,16 +128,17 @@ class Aero:
         """
         if "gateway" not in self.settings.server.services:
             return []
+        shared: dict[str, Any] = {
+            "gate": self.upgradeGate,
+            "clock": self.reactor,
+            "metrics": self.metrics,
+            "settings": self.settings.tcp,
+            "dialer": self.dialer,
+            "slots": self.slots,
+        }
         return [
-            TCPEndpoint(
-                protocol=self.tcpProtocol,
-                gate=self.upgradeGate,
-                clock=self.reactor,
-                metrics=self.metrics,
-                settings=self.settings.tcp,
-                dialer=self.dialer,
-                slots=self.slots,
-            )
+            TCPEndpoint(protocol=self.tcpProtocol, **shared),
+            MuxEndpoint(protocol=self.muxProtocol, **shared),
         ]
 
     def makeEgressPolicy(self) -> EgressPolicy:

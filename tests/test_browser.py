@@ -24,11 +24,19 @@ from .support.targets import Target, echo
 from .support.tools import freePort
 
 #: Rows of the page that have to be green, each for itself.
-GREEN = ("coi", "sab", "wasm", "worker", "health", "session", "session-l2-limits", "ws", "dns", "dns-query")
-
-#: Rows whose service this version does not have yet, with its path. The page's verdict, and a
-#: console without complaints, are demanded for everything else; empty, for everything.
-PENDING: dict[str, str] = {"tcp-mux": "/tcp-mux"}
+GREEN = (
+    "coi",
+    "sab",
+    "wasm",
+    "worker",
+    "health",
+    "session",
+    "session-l2-limits",
+    "ws",
+    "tcp-mux",
+    "dns",
+    "dns-query",
+)
 
 #: Bytes moved in each direction by the bulk tests, and the size of their repeated block.
 BULK, BLOCK = 256 << 20, 256 << 10
@@ -174,13 +182,6 @@ def probeServer() -> Aero:
     return shared("edge", "--frontend-root", str(root))
 
 
-def unexpected(tab: Tab) -> list[str]:
-    """
-    What the console complained about, without the services that are not there yet.
-    """
-    return [text for text in tab.complaints if not any(path in text for path in PENDING.values())]
-
-
 class PageTests(SynchronousTestCase):
     """
     The page that comes with the server.
@@ -207,13 +208,11 @@ class PageTests(SynchronousTestCase):
                 "(row) => [row.querySelector('.value').id, row.dataset.state]))"
             )
             self.assertEqual({row: states[row] for row in GREEN}, dict.fromkeys(GREEN, "ok"))
-            self.assertEqual(unexpected(tab), [])
+            self.assertEqual(tab.complaints, [])
             self.assertEqual(tab.violations(), [])
-            failed = {row for row, state in states.items() if state == "bad"}
-            self.assertEqual(failed - set(PENDING), set())
-            if not PENDING:
-                self.assertEqual(tab.page.get_attribute("#all", "data-state"), "passed")
-                self.assertEqual(tab.page.inner_text("#failures"), "")
+            self.assertEqual([row for row, state in states.items() if state == "bad"], [])
+            self.assertEqual(tab.page.get_attribute("#all", "data-state"), "passed")
+            self.assertEqual(tab.page.inner_text("#failures"), "")
 
     @inBrowserThread
     def test_isolated(self) -> None:
@@ -244,16 +243,19 @@ class PageTests(SynchronousTestCase):
             self.assertGreater(second["expires"], first["expires"] - 1)
 
     @inBrowserThread
-    def test_deadTarget(self) -> None:
+    def test_refusedTarget(self) -> None:
         """
-        A check that fails turns its own row and the verdict, and no other row.
+        A check that fails turns its own row and the verdict, and no other row; checking again
+        turns them back.
         """
-        with self.checked(browserFor(pageServer()), freePort()) as tab:
-            self.assertEqual(tab.page.get_attribute("#all", "data-state"), "failed")
-            self.assertIn("ok", tab.page.get_attribute("#session", "class") or "")
-            with Target(echo) as target:
-                tab.page.evaluate(f"location.hash = 'tcpTarget=127.0.0.1:{target.port}'")
-                tab.page.wait_for_selector("#ws.ok")
+        with Target(echo) as target, self.checked(browserFor(pageServer()), target.port) as tab:
+            tab.page.evaluate("location.hash = 'tcpTarget=no_such_host:80'")
+            tab.page.wait_for_selector("#all[data-state=failed]")
+            self.assertIn("bad", tab.page.get_attribute("#ws", "class") or "")
+            for row in set(GREEN) - {"ws"}:
+                self.assertIn("ok", tab.page.get_attribute(f"#{row}", "class") or "", row)
+            tab.page.evaluate(f"location.hash = 'tcpTarget=127.0.0.1:{target.port}'")
+            tab.page.wait_for_selector("#all[data-state=passed]")
 
 
 class FrontEndTests(SynchronousTestCase):
