@@ -124,6 +124,17 @@ class DNSQueryEndpointTests(DNSCase):
         self.assertEqual((head.status, head.body), (200, b""))
         self.assertEqual(head.header(b"Content-Length"), b"%d" % len(response.body))
 
+    def test_headLater(self) -> None:
+        """
+        HEAD gives headers only, also when the answer takes a while.
+        """
+        target = f"/dns-query?dns={encoded(asked())}"
+        exchange = self.client.start(b"HEAD", target, {b"Cookie": self.cookie})
+        self.upstream.answer(answered(self.upstream.asked[0][0], RECORD))
+        response = exchange.response()
+        self.assertEqual((response.status, response.body), (200, b""))
+        self.assertEqual(response.header(b"Cache-Control"), b"private, max-age=60")
+
     def test_nonexistent(self) -> None:
         """
         A name that does not exist is an answer that may be kept.
