@@ -393,23 +393,17 @@ class ConfigurationTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """
         A setting that makes no sense stops the start with one sentence that names it
-        (A11 to A13, A15, A16, A18 to A20, A24).
+        (A11, A13, A15, A16, A19, A24); the unit tests of the settings have the rest.
         """
         relay = {"UDP_RELAY_BASE_URL": "https://relay.example.com"}
         many = ",".join(f"https://{number}.example.com" for number in range(5_000))
         cases: list[tuple[dict[str, str], str]] = [
             ({"PORT": "70000"}, "Invalid configuration"),
-            ({"TLS_ENABLED": "true"}, "TLS_ENABLED"),
             ({"TLS_ENABLED": "1", "TLS_CERT_PATH": "/etc/hostname"}, "TLS_KEY_PATH"),
             ({"TCP_ALLOWED_PORTS": "0,443"}, "Invalid TCP_ALLOWED_PORTS entry"),
-            ({"TCP_ALLOWED_PORTS": "65536"}, "Invalid TCP_ALLOWED_PORTS entry"),
             ({"TCP_ALLOWED_PORTS": "443,abc"}, "Invalid TCP_ALLOWED_PORTS number"),
-            (relay | {"UDP_RELAY_AUTH_MODE": "api_key"}, "UDP_RELAY_API_KEY"),
             (relay | {"UDP_RELAY_AUTH_MODE": "jwt"}, "UDP_RELAY_JWT_SECRET"),
-            ({"UDP_RELAY_BASE_URL": "not-a-url"}, "UDP_RELAY_BASE_URL"),
             ({"ALLOWED_ORIGINS": many}, "ALLOWED_ORIGINS"),
-            ({"ALLOWED_ORIGINS": "https://example.com/path"}, "ALLOWED_ORIGINS"),
-            ({"SESSION_COOKIE_SAMESITE": "lax"}, "SESSION_COOKIE_SAMESITE"),
             ({"TCP_BLOCKED_HOSTS": "a.*.example"}, "TCP_BLOCKED_HOSTS"),
         ]
         with ThreadPoolExecutor(2) as pool:

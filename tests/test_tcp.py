@@ -210,7 +210,7 @@ class _TunnelTests(Rigged):
         """
         source = Source(3_000_000)
         tunnel = self.tunnel(tcpTarget("127.0.0.1", self.target(Target(source)).port))
-        tunnel.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        tunnel.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)
         received = tunnel.receiveBytes(10_000)
         source.settled(0.2)
         while len(received) < source.size:
@@ -367,6 +367,7 @@ class _TunnelTests(Rigged):
         self.tunnel(target)  # another session is not concerned
         tunnels[0].send(b"\x03\xe8", CLOSE)
         self.assertEqual(tunnels[0].closeCode(), (1000, ""))
+        tunnels[0].connection.close()
         self.assertOpensSoon(server, target, cookie)
         tunnels[1].connection.close()
         self.assertOpensSoon(server, target, cookie)
@@ -382,6 +383,7 @@ class _TunnelTests(Rigged):
         for tunnel in tunnels:
             tunnel.send(b"\x03\xe8", CLOSE)
             tunnel.closeCode()
+            tunnel.connection.close()
         self.assertOpensSoon(server, target, sessionCookie(server))
 
     def assertOpensSoon(self, server: Aero, target: str, cookie: str) -> None:
