@@ -159,6 +159,25 @@ class OnceTests(HeadersTestCase):
         with WebSocket(edge(), "/", cookie=None) as socket:
             self.check(socket.response, 200)
 
+    def test_services(self) -> None:
+        """
+        Every path of a service has the set, whatever is asked of it and whether it runs here.
+        """
+        server = edge()
+        with Connection.to(server) as connection:
+            for target in (
+                *("/dns-query", "/dns-json", "/dns-query?dns=AAAA", "/udp-relay/token"),
+                *("/webrtc/ice", "/webrtc/offer", "/offer", "/tcp-mux", "/l2", "/eth", "/udp"),
+            ):
+                for method in ("GET", "POST", "OPTIONS", "DELETE"):
+                    response = connection.request(method, target)
+                    self.assertEqual(problems(response), [], f"{method} {target}")
+                    self.assertLess(response.status, 500, f"{method} {target}")
+        for target in ("/tcp-mux", "/l2", "/eth", "/udp", "/webrtc/signal", "/nothing"):
+            with WebSocket(server, target, cookie=None) as socket:
+                self.assertEqual(problems(socket.response), [], target)
+                self.assertLess(socket.response.status, 500, target)
+
     def test_garbage(self) -> None:
         """
         What is no request is answered with the set, and the connection ends.

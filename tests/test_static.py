@@ -20,6 +20,8 @@ from .support.curl import curl
 from .support.frontend import DevelopmentServer, makeRoot, sharedRoot
 from .support.headerset import problems
 from .support.http import Connection, Response, request
+from .support.http2 import HTTP2, SETTINGS, WINDOW, frame
+from .support.http2 import get as h2Get
 from .support.server import Aero, edgeOptions, shared
 from .support.tools import require
 from .support.websocket import CLOSE, TEXT, WebSocket
@@ -467,6 +469,16 @@ class ChangingTests(SynchronousTestCase):
         for connection in connections:
             head = connection.readUntil(b"\r\n\r\n")
             self.assertIn(b"Content-Length: 1073741824", head)
+        # Windows as large as they can be: only what the client reads holds the server back.
+        window = (1 << 31) - 1
+        for _ in range(4):
+            client = HTTP2(server)
+            self.addCleanup(client.connection.close)
+            client.send(frame(SETTINGS, 0, 0, b"\0\x04" + window.to_bytes(4, "big")))
+            client.send(frame(WINDOW, 0, 0, (window - 65_535).to_bytes(4, "big")))
+            for stream in (1, 3, 5, 7, 9):
+                client.request(stream, h2Get("/huge.bin"))
+            connections.append(client.connection)
         for _ in range(16):
             for connection in connections:
                 connection.read(65_536)
