@@ -147,6 +147,53 @@ class ScanAnswerTests(SynchronousTestCase):
             self.assertRaises(DecodeError, scanAnswer, start + name + tail)
         scanAnswer(start + b"\xc0\x0c" + tail)
 
+    def test_longChains(self) -> None:
+        """
+        A name in a record may take 64 pointers and no more, and no more than 255 bytes in
+        all, however short each piece is (A180).
+        """
+        for hops, fine in ((64, True), (65, False)):
+            records = b""
+            target = 12
+            for _ in range(hops):
+                place = len(answer()) + len(records)
+                records += (0xC000 | target).to_bytes(2, "big") + b"\0\1\0\1" + bytes(4) + b"\0\0"
+                target = place
+            raw = answer()[:6] + hops.to_bytes(2, "big") + bytes(4) + answer()[12:] + records
+            if fine:
+                scanAnswer(raw)
+            else:
+                self.assertRaises(DecodeError, scanAnswer, raw)
+        long = b"\x3f" + b"a" * 63
+        start = answer()[:6] + b"\0\2" + bytes(4) + answer()[12:]
+        tail = b"\0\1\0\1" + bytes(4) + b"\0\0"
+        first = long * 3 + b"\0" + tail
+        pointer = (0xC000 | len(start)).to_bytes(2, "big")
+        scanAnswer(start + first + b"\x3d" + b"b" * 61 + pointer + tail)
+        self.assertRaises(
+            DecodeError, scanAnswer, start + first + b"\x3e" + b"b" * 62 + pointer + tail
+        )
+
+    def test_hiddenChain(self) -> None:
+        """
+        Pointers in the data of a record count as well when a name leads there.
+        """
+        start = answer()[:6] + b"\0\2" + bytes(4) + answer()[12:]
+        fixed = b"\xc0\x0c" + b"\0\1\0\1" + bytes(4)
+        for hops, fine in ((63, True), (64, False)):
+            place = len(start) + len(fixed) + 2
+            chain = b"".join(
+                (0xC000 | (12 if index == 0 else place + 2 * index - 2)).to_bytes(2, "big")
+                for index in range(hops)
+            )
+            last = (0xC000 | (place + 2 * hops - 2)).to_bytes(2, "big")
+            raw = start + fixed + len(chain).to_bytes(2, "big") + chain
+            raw += last + b"\0\1\0\1" + bytes(4) + b"\0\0"
+            if fine:
+                scanAnswer(raw)
+            else:
+                self.assertRaises(DecodeError, scanAnswer, raw)
+
     def test_misplacedOPT(self) -> None:
         """
         OPT as an answer, or twice, is refused.
@@ -344,6 +391,16 @@ class AddressRecordsTests(SynchronousTestCase):
                 Record(name, 28, 80, bytes.fromhex("20010db8000000000000000000000001")),
             ],
         )
+
+    def test_cutAnywhere(self) -> None:
+        """
+        An answer that is cut off within them is refused.
+        """
+        raw = answer(
+            "www.example.com. 50 IN CNAME a.example.com.", "a.example.com. 70 IN A 192.0.2.1"
+        )
+        for size in range(len(raw)):
+            self.assertRaises(DecodeError, addressRecords, raw[:size])
 
     def test_wrongLengths(self) -> None:
         """

@@ -260,6 +260,7 @@ class FakeExchange:
     An upstream that the test answers for.
 
     @ivar asked: The questions, with the Deferred that waits.
+    @ivar wording: The reason that it gives for having been cancelled, if it has its own.
     """
 
     kind = "udp"
@@ -268,6 +269,7 @@ class FakeExchange:
         self.label = label
         self.asked: list[tuple[Question, Deferred[ScannedAnswer]]] = []
         self.cancelled = 0
+        self.wording = ""
         self.stopped = False
 
     def exchange(self, question: Question) -> Deferred[ScannedAnswer]:
@@ -298,8 +300,10 @@ class FakeExchange:
         """
         self.asked[index][1].errback(ExchangeFailed(reason))
 
-    def _cancel(self, _: Deferred[ScannedAnswer]) -> None:
+    def _cancel(self, waiting: Deferred[ScannedAnswer]) -> None:
         self.cancelled += 1
+        if self.wording:
+            waiting.errback(ExchangeFailed(self.wording))
 
 
 def answerTo(

@@ -244,6 +244,17 @@ class UpstreamTests(EngineCase):
         )
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_timeoutInOtherWords(self) -> None:
+        """
+        An HTTP client that tells in its own way that it was cancelled ran out of time, too.
+        """
+        waiting = self.makeEngine(upstreamTimeout=2.0).query(query())
+        self.first.wording = "http"
+        self.reactor.advance(2.0)
+        self.second.answer(RECORD)
+        self.successResultOf(waiting)
+        self.assertEqual(self.counted("aero_dns_failovers_total", reason="timeout"), 1)
+
     def test_serverFailure(self) -> None:
         """
         An upstream that cannot or will not answer is passed over (H11).
