@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Final
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, succeed
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
@@ -26,6 +26,8 @@ from aero.wire.dnsanswer import ScannedAnswer, mismatch
 from aero.wire.dnsquery import Question
 
 TYPE: Final = b"application/dns-message"
+#: Questions to one upstream at once, each on a connection of its own; more wait their turn.
+CONCURRENT: Final = 64
 #: Connections to one upstream that are kept open.
 CONNECTIONS: Final = 8
 #: Seconds that a connection is kept without a question.
@@ -62,6 +64,7 @@ class HTTPSExchange:
         self._maxSize = maxSize
         self._metrics = metrics
         self._pool = pool
+        self._slots = DeferredSemaphore(CONCURRENT)
 
     def exchange(self, question: Question) -> Deferred[ScannedAnswer]:
         """
@@ -77,10 +80,14 @@ class HTTPSExchange:
             self._pool.closeCachedConnections()
 
     async def _exchange(self, question: Question) -> ScannedAnswer:
-        answer = await self._ask(question, PAYLOAD_SIZE)
-        if dislikesEDNS(answer):
-            answer = await self._ask(question, None)
-        return answer
+        await self._slots.acquire()
+        try:
+            answer = await self._ask(question, PAYLOAD_SIZE)
+            if dislikesEDNS(answer):
+                answer = await self._ask(question, None)
+            return answer
+        finally:
+            self._slots.release()
 
     async def _ask(self, question: Question, payloadSize: int | None) -> ScannedAnswer:
         ident = int.from_bytes(self._random(2), "big")

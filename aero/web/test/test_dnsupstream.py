@@ -17,7 +17,7 @@ from twisted.web.client import Agent
 from aero.metrics import ROWS, Metrics
 from aero.net.dns.exchange import ExchangeFailed
 from aero.policy.upstreams import Upstream
-from aero.web.dnsupstream import HTTPSExchange, httpsFactory
+from aero.web.dnsupstream import CONCURRENT, HTTPSExchange, httpsFactory
 from aero.wire.dns import RD
 from aero.wire.dnsanswer import ScannedAnswer
 from aero.wire.dnsquery import Question
@@ -219,6 +219,21 @@ class HTTPSExchangeTests(SynchronousTestCase):
         factory.clientConnectionFailed(None, Failure(ConnectionRefusedError()))
         self.reactor.advance(1)
         self.assertFailed(waiting, "http")
+
+    def test_manyAtOnce(self) -> None:
+        """
+        An upstream is asked a bounded number of questions at once; the next one's turn comes
+        when one is answered or nobody waits for it any more.
+        """
+        waiting = [self.exchange.exchange(QUESTION) for _ in range(CONCURRENT + 2)]
+        self.assertEqual(len(self.reactor.tcpClients), CONCURRENT)
+        waiting[-2].cancel()
+        self.failureResultOf(waiting[-2], CancelledError)
+        self.assertEqual(len(self.reactor.tcpClients), CONCURRENT)
+        self.connect()
+        self.respond(answered(self.sent()[1], RECORD))
+        self.successResultOf(waiting[CONCURRENT - 1])
+        self.assertEqual(len(self.reactor.tcpClients), CONCURRENT + 1)
 
     def test_cancelled(self) -> None:
         """
