@@ -95,7 +95,11 @@ class Connection:
         self.site.connectionOpened(self)
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
-        self._deadline = self.site.clock.seconds() + self.site.settings.headerTimeout
+        if hasattr(getattr(transport, "factory", None), "handshakeTimeout"):
+            # It bounds its handshake itself, by a setting of its own.
+            self._deadline = math.inf
+        else:
+            self._deadline = self.site.clock.seconds() + self.site.settings.headerTimeout
         if ISSLTransport(transport, None) is None:
             self._begin()
 

@@ -86,6 +86,26 @@ class ConnectionTests(SynchronousTestCase):
         connection.connectionLost(LOST)
         self.assertEqual(door.clock.getDelayedCalls(), [])
 
+    def test_transportThatBoundsItsHandshake(self) -> None:
+        """
+        The time for headers does not shorten the time that the TLS listener gives its clients.
+        """
+
+        class Listener:
+            handshakeTimeout = 60.0
+
+        class OwnTimeout(SecureWire):
+            factory = Listener()
+
+        door = Door()
+        wire = OwnTimeout()
+        connection, _ = door.connect(wire)
+        door.elapse(59)
+        self.assertFalse(wire.disconnected)
+        connection.handshakeCompleted()
+        self.assertIsInstance(wire.producer, Channel)
+        connection.connectionLost(LOST)
+
     def test_negotiated(self) -> None:
         """
         ALPN decides; a client that offers none gets HTTP/1.1, and requests are secure.
