@@ -5,12 +5,16 @@ E63, E94, E98).
 
 from __future__ import annotations
 
+import atexit
 import email.parser
+import functools
 import gzip
 import json
 import os
+import shutil
 import socket
 import ssl
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -394,14 +398,16 @@ class ChangingTests(SynchronousTestCase):
     """
 
     def setUp(self) -> None:
-        directory = Path(self.mktemp()).absolute()
-        directory.mkdir()
-        self.root = makeRoot(directory)
+        """
+        A root of their own, which these tests leave as it was but for files of their own.
+        """
+        self.root = _changingRoot()
 
     def start(self) -> Aero:
-        server = Aero(*edgeOptions(), "--frontend-root", str(self.root))
-        self.addCleanup(server.kill)
-        return server
+        """
+        The server of that root.
+        """
+        return shared("edge", "--frontend-root", str(self.root))
 
     def test_replaced(self) -> None:
         """
@@ -412,8 +418,9 @@ class ChangingTests(SynchronousTestCase):
         server = self.start()
         size = 16 * 1024 * 1024
         (self.root / "big.bin").write_bytes(b"a" * size)
-        before = request(server, "GET", "/main.js")
-        request(server, "GET", "/main.js", ("Accept-Encoding", "gzip"))
+        (self.root / "old.js").write_bytes(frontend.MAIN)
+        before = request(server, "GET", "/old.js")
+        request(server, "GET", "/old.js", ("Accept-Encoding", "gzip"))
         with Connection.to(server) as slow, Connection.to(server) as torn:
             for connection in (slow, torn):
                 connection.send(b"GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -421,11 +428,11 @@ class ChangingTests(SynchronousTestCase):
             (self.root / "new.bin").write_bytes(b"b" * size)
             os.replace(self.root / "new.bin", self.root / "big.bin")
             (self.root / "new.js").write_bytes(b"// new\n" * 100)
-            os.replace(self.root / "new.js", self.root / "main.js")
-            after = request(server, "GET", "/main.js")
+            os.replace(self.root / "new.js", self.root / "old.js")
+            after = request(server, "GET", "/old.js")
             self.assertEqual(after.body, b"// new\n" * 100)
             self.assertNotEqual(after.one("ETag"), before.one("ETag"))
-            coded = request(server, "GET", "/main.js", ("Accept-Encoding", "gzip"))
+            coded = request(server, "GET", "/old.js", ("Accept-Encoding", "gzip"))
             self.assertEqual(gzip.decompress(coded.body), after.body)
             self.assertEqual(slow.read(size).count(b"a"), size)
             self.assertEqual(torn.read(size).count(b"a"), size)
@@ -437,11 +444,11 @@ class ChangingTests(SynchronousTestCase):
         """
         server = self.start()
         size = 16 * 1024 * 1024
-        (self.root / "big.bin").write_bytes(b"a" * size)
+        (self.root / "overwritten.bin").write_bytes(b"a" * size)
         with Connection.to(server) as connection:
-            connection.send(b"GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            connection.send(b"GET /overwritten.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
             connection.readUntil(b"\r\n\r\n")
-            (self.root / "big.bin").write_bytes(b"b" * size)
+            (self.root / "overwritten.bin").write_bytes(b"b" * size)
             data = connection.pending
             while more := connection.receive():
                 data += more
@@ -490,10 +497,12 @@ class ChangingTests(SynchronousTestCase):
         Without a page there is a 404, and with it again the page.
         """
         server = self.start()
-        (self.root / "index.html").rename(self.root / "aside.html")
+        aside, page = self.root / "aside.html", self.root / "index.html"
+        page.rename(aside)
+        self.addCleanup(lambda: aside.exists() and aside.rename(page))
         self.assertEqual(request(server, "GET", "/").status, 404)
         self.assertEqual(request(server, "GET", "/vm/42").status, 404)
-        (self.root / "aside.html").rename(self.root / "index.html")
+        aside.rename(page)
         self.assertEqual(request(server, "GET", "/vm/42").body, frontend.INDEX)
 
     def test_release(self) -> None:
@@ -512,6 +521,13 @@ class ChangingTests(SynchronousTestCase):
         (run / "link").symlink_to("next")
         os.replace(run / "link", run / "current")
         self.assertEqual(request(server, "GET", "/").body, b"the next release")
+
+
+@functools.cache
+def _changingRoot() -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="aero-changing-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return makeRoot(directory)
 
 
 class ProxyTests(SynchronousTestCase):
