@@ -32,11 +32,13 @@ class WebSocket:
         *headers: tuple[str, str],
         cookie: str | None = "",
         method: str = "GET",
+        first: bytes = b"",
     ) -> None:
         """
         Send the handshake and read its answer.
 
         @param cookie: The C{Cookie} header; empty to create a session first, C{None} for none.
+        @param first: Bytes to send in one piece with the handshake.
         """
         self.connection = Connection.to(server)
         self.key = base64.b64encode(os.urandom(16)).decode()
@@ -53,7 +55,7 @@ class WebSocket:
         if cookie is not None:
             lines.append(("Cookie", cookie or sessionCookie(server)))
         head = "".join(f"{name}: {value}\r\n" for name, value in lines)
-        self.connection.send(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1"))
+        self.connection.send(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + first)
         self.response: Response = self.connection.response()
 
     def __enter__(self) -> WebSocket:
