@@ -224,7 +224,7 @@ class DNSEngine:
         now = self._reactor.seconds()
         stale = self._cache.getStale(key, now) if self._serveStale else None
         failed = answer is None or answer.rcode in _FAILOVER
-        if answer is not None and not failed:
+        if answer is not None:
             self._cache.put(key, answer, now)
         waiters = self._pending.pop(key)
         self._tasks.pop(key, None)

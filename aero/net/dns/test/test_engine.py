@@ -349,6 +349,16 @@ class UpstreamTests(EngineCase):
         for one in waiting[1:]:
             self.successResultOf(one)
 
+    def test_roomAgain(self) -> None:
+        """
+        Those who have their answer take no room any more.
+        """
+        engine = self.makeEngine(maxPending=1)
+        for number in range(3 * WAITERS):
+            waiting = engine.query(query(f"n{number}"))
+            self.first.answer(f"n{number} 60 IN A 192.0.2.1")
+            self.assertEqual(self.successResultOf(waiting).source, "upstream")
+
     def test_mistake(self) -> None:
         """
         A mistake in an exchange is logged and costs nobody an answer.
