@@ -356,7 +356,7 @@ class UpstreamTests(EngineCase):
         engine = self.makeEngine(maxPending=1)
         for number in range(3 * WAITERS):
             waiting = engine.query(query(f"n{number}"))
-            self.first.answer(f"n{number} 60 IN A 192.0.2.1")
+            self.first.answer(f"n{number}. 60 IN A 192.0.2.1")
             self.assertEqual(self.successResultOf(waiting).source, "upstream")
 
     def test_mistake(self) -> None:
