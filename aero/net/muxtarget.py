@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.net.test.test_muxtarget -*-
+# -*- test-case-name: aero.ws.test.test_mux -*-
 """
 A stream of C{/tcp-mux} joined to a target somewhere else.
 
