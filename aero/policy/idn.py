@@ -32,7 +32,7 @@ def toASCII(name: str) -> str:
         if _PREFIX not in mapped:
             return mapped
     else:
-        mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
+        mapped = idna.uts46_remap(name, std3_rules=False)
     unicode = [_unicodeLabel(label) for label in mapped.split(".")]
     if any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in "".join(unicode)):
         for label in unicode:
@@ -53,7 +53,7 @@ def _unicodeLabel(label: str) -> str:
         decoded = label[4:].encode("ascii").decode("punycode")
         if decoded.isascii() or _asciiLabel(decoded) != label:
             raise ValueError("not the encoding of any label")
-        if idna.uts46_remap(decoded, std3_rules=False, transitional=False) != decoded:
+        if idna.uts46_remap(decoded, std3_rules=False) != decoded:
             raise ValueError("an encoded label contains what mapping removes")
         if "." in decoded:
             raise ValueError("an encoded label contains a dot")
