@@ -23,15 +23,21 @@ def sessionOf(request: Request, sessions: Sessions, now: float) -> Session | Non
     return sessions.fromCookies(lines, now)
 
 
-def requireSession(request: Request, sessions: Sessions, now: float) -> Session:
+def requireSession(
+    request: Request,
+    sessions: Sessions,
+    now: float,
+    message: str = "Missing or expired session",
+) -> Session:
     """
     The session of a request that is not answered without one.
 
+    @param message: What the refusal says.
     @raise Refused: 401, with the reason C{session}.
     """
     session = sessionOf(request, sessions, now)
     if session is None:
-        raise Refused(401, "unauthorized", "Missing or expired session", reason="session")
+        raise Refused(401, "unauthorized", message, reason="session")
     return session
 
 

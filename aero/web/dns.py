@@ -28,7 +28,7 @@ from aero.wire.dnsquery import parseQuery
 from .bodies import DNS, JSON, MAX_BODY_BYTES, MAX_IGNORED_BODY_BYTES, contentType, readBody
 from .credentials import requireSession
 from .dnsjson import DNSJSONEndpoint
-from .dnslimit import DNSLimit
+from .dnslimit import NO_SESSION, DNSLimit
 from .dnsupstream import httpsFactory
 from .endpoint import Endpoint, Rendered
 from .replies import Header, reply, retryAfter
@@ -113,7 +113,7 @@ class DNSQueryEndpoint(Endpoint):
 
         @return: Seconds to wait before the request could be answered; usually none.
         """
-        requireSession(request, self._sessions, self._now())
+        requireSession(request, self._sessions, self._now(), NO_SESSION)
         return self._limit.take(request)
 
     def _answer(self, request: AeroRequest, message: bytes) -> Rendered:

@@ -32,7 +32,7 @@ from aero.wire.dnsanswer import Record, addressRecords
 from aero.wire.dnsquery import Query
 
 from .credentials import requireSession
-from .dnslimit import DNSLimit
+from .dnslimit import NO_SESSION, DNSLimit
 from .endpoint import Endpoint, Rendered
 from .replies import replyJSON
 
@@ -77,7 +77,7 @@ class DNSJSONEndpoint(Endpoint):
 
         @raise Refused: Any of rows 1 to 6 of section 14.2.
         """
-        requireSession(request, self._sessions, self._now())
+        requireSession(request, self._sessions, self._now(), NO_SESSION)
         wait = self._limit.take(request)
         if wait:
             raise Refused(

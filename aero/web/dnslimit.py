@@ -5,7 +5,7 @@ The limit on DNS queries from one client address (gateway.md section 7.2).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Final
 
 from aero.metrics import Metrics
 from aero.metrics import dns as rows
@@ -14,6 +14,9 @@ from aero.settings.dns import DNSSettings
 
 if TYPE_CHECKING:
     from .request import AeroRequest
+
+#: What clients without a session are told (gateway.md section 14.1, row 1).
+NO_SESSION: Final = "Missing or invalid session"
 
 
 class DNSLimit:

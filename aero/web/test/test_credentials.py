@@ -67,6 +67,9 @@ class SessionTests(SynchronousTestCase):
             self.assertIsNone(sessionOf(request, self.sessions, now))
             refused = self.assertRaises(Refused, requireSession, request, self.sessions, now)
             self.assertEqual((refused.status, refused.reason), (401, "session"))
+            self.assertEqual(refused.message, "Missing or expired session")
+        refused = self.assertRaises(Refused, requireSession, asked(), self.sessions, NOW, "Who?")
+        self.assertEqual(refused.message, "Who?")
 
 
 class OriginTests(SynchronousTestCase):

@@ -151,6 +151,7 @@ class DNSQueryEndpointTests(DNSCase):
         """
         response = self.post(asked(), headers={b"Cookie": None})
         self.assertEqual(response.error(), (401, "unauthorized"))
+        self.assertEqual(response.json()["message"], "Missing or invalid session")
         self.assertEqual(response.header(b"Cache-Control"), b"no-store")
         response = self.client.request(b"GET", "/dns-query")
         self.assertEqual(response.error(), (401, "unauthorized"))

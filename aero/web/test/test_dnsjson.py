@@ -96,6 +96,7 @@ class DNSJSONEndpointTests(DNSCase):
         """
         response = self.client.request(b"GET", "/dns-json?name=a&type=A")
         self.assertEqual(response.error(), (401, "unauthorized"))
+        self.assertEqual(response.json()["message"], "Missing or invalid session")
         self.assertEqual(response.header(b"Cache-Control"), b"no-store")
 
     def test_rate(self) -> None:
