@@ -14,7 +14,7 @@ weighs them:
     congestion is over in a moment, and a stream is not to be lost because of it.
   - It is read again as soon as one of them is relieved. The first kind of pause lasts as long
     as the congested targets take anything at all, and L{PATIENCE} without that; the second
-    kind lasts L{GRACE}. After that the streams that were the cause are I{given up}: until they
+    kind lasts L{GRACES} times L{GRACE} as long as they do, and L{GRACE} without. After that the streams that were the cause are I{given up}: until they
     are relieved they hold up nobody, and when they reach their limit they end.
 """
 
@@ -30,8 +30,9 @@ from .muxstream import MuxStream
 QUIET = 1.0
 #: Seconds that a target which takes nothing may hold up its client when nobody else is busy.
 PATIENCE = 10.0
-#: Seconds that it may when somebody is.
-GRACE = 1.0
+#: Seconds that it may when somebody is, and how many times that a target which takes something.
+GRACE = 0.25
+GRACES = 4
 
 
 class UploadPressure:
@@ -66,6 +67,7 @@ class UploadPressure:
         self._given: set[MuxStream] = set()
         self._call: IDelayedCall | None = None
         self._patient = False
+        self._graces = 0
 
     def streamCongested(self, stream: MuxStream) -> None:
         """
@@ -93,9 +95,10 @@ class UploadPressure:
             for stream in self._streams()
             if stream not in self._congested and stream not in self._given
         )
-        if patient or any(stream.isFull for stream in self._congested):
+        if patient or self._anyFull():
             self.holding = True
             self._patient = patient
+            self._graces = 0
             for stream in self._congested:
                 self._congested[stream] = stream.progress()
             self._call = self._clock.callLater(PATIENCE if patient else GRACE, self._waited)
@@ -115,18 +118,23 @@ class UploadPressure:
         Time is up: go on waiting for targets that are slow, but not for those that stand still.
         """
         self._call = None
+        self._graces += 1
+        waiting = self._patient or self._graces < GRACES
         for stream, before in list(self._congested.items()):
             progress = stream.progress()
-            if self._patient and progress != before:
+            if waiting and progress != before:
                 self._congested[stream] = progress
             elif self._patient or stream.isFull:
                 del self._congested[stream]
                 self._given.add(stream)
                 self._gaveUp()
-        if self._patient and self._congested:
-            self._call = self._clock.callLater(PATIENCE, self._waited)
+        if waiting and (self._congested if self._patient else self._anyFull()):
+            self._call = self._clock.callLater(PATIENCE if self._patient else GRACE, self._waited)
         else:
             self._release()
+
+    def _anyFull(self) -> bool:
+        return any(stream.isFull for stream in self._congested)
 
     def _release(self) -> None:
         if self.holding:

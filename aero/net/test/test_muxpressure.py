@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from aero.net.muxpressure import GRACE, PATIENCE, QUIET, UploadPressure
+from aero.net.muxpressure import GRACE, GRACES, PATIENCE, QUIET, UploadPressure
 from aero.testing.properties import given, strategies
 
 
@@ -99,19 +99,23 @@ class UploadPressureTests(Case):
 
     def test_grace(self) -> None:
         """
-        A stream half way to its limit holds up a busy client for a second; what takes
-        something all the time does not get more.
+        A stream half way to its limit holds up a busy client for a moment; what takes
+        something all the time gets four of them and no more.
         """
         self.one.isFull = True
         self.pressure.streamCongested(self.one)
         self.pressure.readHandled()
-        self.one.taken = 1
-        self.clock.advance(GRACE)
+        for _ in range(GRACES):
+            self.assertEqual(self.calls, ["pause"])
+            self.one.taken += 1
+            self.clock.advance(GRACE)
         self.assertEqual(self.calls, ["pause", "gave up", "resume"])
         self.pressure.streamRelieved(self.one)
+        self.two.heard = self.clock.seconds()
         self.pressure.streamCongested(self.one)
         self.pressure.readHandled()
-        self.assertTrue(self.pressure.holding)
+        self.clock.advance(GRACE)
+        self.assertEqual(self.calls, ["pause", "gave up", "resume"] * 2)
 
     def test_stop(self) -> None:
         """
