@@ -14,8 +14,9 @@ weighs them:
     congestion is over in a moment, and a stream is not to be lost because of it.
   - It is read again as soon as one of them is relieved. The first kind of pause lasts as long
     as the congested targets take anything at all, and L{PATIENCE} without that; the second
-    kind lasts L{GRACES} times L{GRACE} as long as they do, and L{GRACE} without. After that the streams that were the cause are I{given up}: until they
-    are relieved they hold up nobody, and when they reach their limit they end.
+    kind lasts L{GRACES} times L{GRACE} as long as they do, and L{GRACE} without. After that
+    the streams that were the cause are I{given up}: until they are relieved they hold up
+    nobody, and when they reach their limit they end.
 """
 
 from __future__ import annotations
