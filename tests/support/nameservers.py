@@ -98,7 +98,7 @@ class Asked:
         return tuple(label.lower() for label in self.query.question[0].name.labels)
 
     def answer(
-        self, *records: str, rcode: int = dns.rcode.NOERROR, authority: str = ""
+        self, *records: str, rcode: dns.rcode.Rcode = dns.rcode.NOERROR, authority: str = ""
     ) -> dns.message.Message:
         """
         A correct answer.
