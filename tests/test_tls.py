@@ -18,6 +18,7 @@ from typing import Callable
 from twisted.trial.unittest import SynchronousTestCase
 
 from .support.curl import curl
+from .support.duplex import DuplexTLS
 from .support.headerset import problems
 from .support.http import Connection, Response, request
 from .support.server import PATIENCE, Aero, edgeOptions, shared
@@ -200,7 +201,7 @@ class ProtocolTests(SynchronousTestCase):
             ((), None),
         ):
             with Connection(server.port, tls=server.tlsContext(*offered)) as connection:
-                assert isinstance(connection.socket, ssl.SSLSocket)
+                assert isinstance(connection.socket, DuplexTLS)
                 self.assertEqual(connection.socket.selected_alpn_protocol(), chosen)
                 if chosen != "h2":
                     self.assertEqual(connection.request("GET", "/healthz").status, 200)

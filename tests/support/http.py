@@ -11,6 +11,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
+from .duplex import DuplexTLS
 from .server import Aero
 
 #: Seconds that a peer may take on a busy machine.
@@ -66,9 +67,10 @@ class Connection:
         tls: ssl.SSLContext | None = None,
         serverName: str = "localhost",
     ) -> None:
-        self.socket: socket.socket = socket.create_connection((host, port), PATIENCE)
+        plain = socket.create_connection((host, port), PATIENCE)
+        self.socket: socket.socket | DuplexTLS = plain
         if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_hostname=serverName)
+            self.socket = DuplexTLS(plain, tls, serverName)
         self.pending = b""
 
     @classmethod
