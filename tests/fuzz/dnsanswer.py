@@ -1,0 +1,57 @@
+# -*- test-case-name: tests.test_fuzz -*-
+"""
+DNS answers of upstreams.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from aero.errors import DecodeError
+from aero.wire.dns import IN, RD
+from aero.wire.dnsanswer import MAX_TTL, ScannedAnswer, addressRecords, answerFor, mismatch
+from aero.wire.dnsanswer import scanAnswer as scan
+from aero.wire.dnsquery import EDNS, Query
+
+from .explore import main
+
+_EDNS = EDNS(payloadSize=1232, version=0, dnssecOK=False, padding=True)
+
+
+# Any bytes are an answer or a DecodeError. What is kept of an answer is one itself, with the
+# same records; so is what a client is given, in a whole number of padding blocks.
+def check(data: bytes) -> None:
+    ident = int.from_bytes(data[:2], "big")
+    mismatch(data, ident, data[12:40])
+    with contextlib.suppress(DecodeError):
+        addressRecords(data)
+    try:
+        scanned = scan(data)
+    except DecodeError:
+        return
+    question = data[12 : scanned.nameEnd + 4]
+    assert mismatch(data, ident, question) in (None, "query")
+    assert scanned.lifetime is None or 0 <= scanned.lifetime <= MAX_TTL
+    again = scan(scanned.message)
+    _same(again, scanned)
+    assert again.message == scanned.message
+    name = scanned.message[12 : scanned.nameEnd]
+    qtype = int.from_bytes(question[-4:-2], "big")
+    given = answerFor(Query(9, RD, name, qtype, IN, _EDNS), scanned, 0, 1232)
+    assert len(given) % 468 == 0
+    assert given[:2] == b"\0\x09"
+    last = scan(given)
+    _same(last, scanned)
+    assert last.hadOPT
+    answerFor(Query(9, RD, name, qtype, IN), scanned, 30, 1232)
+    answerFor(Query(9, RD, name, qtype, IN), scanned, 0, 1232, ttl=30)
+
+
+def _same(one: ScannedAnswer, other: ScannedAnswer) -> None:
+    assert one.ttls == other.ttls
+    assert one.echoes == other.echoes or len(one.echoes) >= len(other.echoes)
+    assert one.nameEnd == other.nameEnd
+
+
+if __name__ == "__main__":
+    main(check)

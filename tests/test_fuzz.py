@@ -1,0 +1,152 @@
+"""
+The fuzz targets of L{tests.fuzz}, on everything in their corpora and some changes to it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fuzz.explore import CORPUS, Check, examples, pieces, search
+from tests.fuzz.mutate import MAX_BYTES, Mutator
+
+_EXECUTIONS: Final = 2_000
+
+
+class TargetTests(SynchronousTestCase):
+    """
+    Every parser that strangers reach keeps its promise.
+    """
+
+    def _keeps(self, name: str) -> None:
+        module: Any = import_module(f"tests.fuzz.{name}")
+        check: Check = module.check
+        known = examples(name)
+        self.assertGreaterEqual(len(known), 10)
+        for _, data in known:
+            check(data)
+        found = search(check, [data for _, data in known], _EXECUTIONS, seed=20)
+        if found is not None:
+            check(found)
+            self.fail(f"the target {name} does not like {found!r}, but only at times")
+
+    def test_dnsQuery(self) -> None:
+        """
+        A query is read or refused, and what is asked upstream is what was asked here.
+        """
+        self._keeps("dnsquery")
+
+    def test_dnsAnswer(self) -> None:
+        """
+        An answer is read or refused, and clients get nothing that is malformed.
+        """
+        self._keeps("dnsanswer")
+
+    def test_tcpMux(self) -> None:
+        """
+        Frames are the same however they arrive.
+        """
+        self._keeps("tcpmux")
+
+    def test_tcpMuxPayload(self) -> None:
+        """
+        Payloads of frames are read or refused.
+        """
+        self._keeps("tcpmuxpayload")
+
+    def test_webSocket(self) -> None:
+        """
+        Messages are the same however they arrive.
+        """
+        self._keeps("websocket")
+
+    def test_head(self) -> None:
+        """
+        The head of a request has one reading or is refused.
+        """
+        self._keeps("head")
+
+    def test_chunked(self) -> None:
+        """
+        A chunked body is the same however it arrives.
+        """
+        self._keeps("chunked")
+
+    def test_tokens(self) -> None:
+        """
+        A token is valid or not, also where the claims in it are signed nonsense.
+        """
+        self._keeps("tokens")
+
+    def test_cookies(self) -> None:
+        """
+        The session cookie is found among anything.
+        """
+        self._keeps("cookies")
+
+    def test_origin(self) -> None:
+        """
+        An origin has one spelling or is refused.
+        """
+        self._keeps("origin")
+
+    def test_host(self) -> None:
+        """
+        A host is an address, a name, or refused, and no private address passes.
+        """
+        self._keeps("host")
+
+    def test_target(self) -> None:
+        """
+        A request target leads nowhere but below the root.
+        """
+        self._keeps("target")
+
+    def test_everyCorpusHasItsTest(self) -> None:
+        """
+        No corpus lies there unused.
+        """
+        tested = {name.removeprefix("test_").lower() for name in dir(self)}
+        self.assertEqual({each.name for each in CORPUS.iterdir()} - tested, set())
+
+
+class SearchTests(SynchronousTestCase):
+    """
+    The search finds what is there to be found.
+    """
+
+    def test_finds(self) -> None:
+        """
+        A parser that fails on one byte is found out.
+        """
+
+        def check(data: bytes) -> None:
+            if b"\xff" in data:
+                raise KeyError("missing")
+
+        found = search(check, [b"abcdef"], 2_000, seed=1)
+        self.assertIn(b"\xff", found or b"")
+
+    def test_repeatable(self) -> None:
+        """
+        The same seed gives the same inputs, another one others.
+        """
+
+        def inputs(seed: int) -> list[bytes]:
+            mutator = Mutator(seed, [b"GET / HTTP/1.1", b"abc"])
+            return [mutator.next() for _ in range(50)]
+
+        self.assertEqual(inputs(3), inputs(3))
+        self.assertNotEqual(inputs(3), inputs(4))
+        self.assertLessEqual(max(map(len, inputs(3))), MAX_BYTES)
+
+    def test_pieces(self) -> None:
+        """
+        Cutting loses nothing.
+        """
+        for data in (b"", b"x", bytes(range(256)) * 3):
+            for cut in pieces(data):
+                self.assertEqual(b"".join(cut), data)
+                self.assertTrue(all(cut))
