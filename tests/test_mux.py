@@ -388,7 +388,7 @@ class _MuxTests(MuxRigged):
         while (found := mux.next()).stream == 1:
             passed += len(found.payload)
         self.assertEqual(found, Frame(DATA, 2, b"ls\n"))
-        self.assertLess(passed, 32 << 20)
+        self.assertLess(passed, 16 << 20)
 
     def test_pingFlood(self) -> None:
         """

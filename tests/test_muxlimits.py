@@ -19,6 +19,7 @@ from .support.mux import (
     OPEN,
     POLICY_DENIED,
     PROTOCOL_ERROR,
+    RST,
     STREAM_LIMIT,
     UNKNOWN_STREAM,
     Frame,
@@ -161,6 +162,29 @@ class _MuxLimitTests(MuxRigged):
         self.assertEcho(second, 1)
         second.send(openFrame(2, LOCAL, port))
         self.assertEcho(second, 2)
+
+    def test_openAndReset(self) -> None:
+        """
+        Thousands of streams that are opened and dropped at once hold neither slots of the
+        session nor connections.
+        """
+        server = self.server()
+        cookie = sessionCookie(server)
+        port = self.target(echo)
+        mux = self.mux(USUAL, cookie)
+        before = server.descriptors()
+        for host in (LOCAL, "localhost", "nonexistent.invalid"):
+            pair = openFrame(1, host, port) + closeFrame(1, RST)
+            for _ in range(5):
+                mux.send(pair * 200)
+            mux.send(openFrame(2, LOCAL, port))
+            self.assertEcho(mux, 2)
+            mux.send(closeFrame(2, RST))
+        self.assertQuiet(mux)
+        deadline = time.monotonic() + 20
+        while server.descriptors() > before:
+            self.assertLess(time.monotonic(), deadline, "connections of nobody are kept")
+            time.sleep(0.05)
 
     def test_unknownStream(self) -> None:
         """
