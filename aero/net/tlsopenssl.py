@@ -34,6 +34,7 @@ DRAIN_BYTES = 262_144
 
 # One for all connections, because a new one for each read costs more than the reading itself.
 _buffer = _ffi.new("char[]", DRAIN_BYTES)
+_view = memoryview(_ffi.buffer(_buffer)).toreadonly()
 
 
 def useCertificate(
@@ -145,15 +146,17 @@ def wasResumed(connection: SSL.Connection) -> bool:
     return bool(_lib.SSL_session_reused(connection._ssl))
 
 
-def drain(connection: SSL.Connection) -> bytes:
+def drain(connection: SSL.Connection) -> memoryview:
     """
     Take what a connection wants to send, up to L{DRAIN_BYTES}; empty where there is nothing.
 
-    C{bio_read} does the same with a buffer made for each call, one more copy, and an exception
+    C{bio_read} does the same with a buffer made for each call, two more copies, and an exception
     where there is nothing.
+
+    @return: Good until the next call of this function or of L{receive}, for any connection.
     """
     count = _lib.BIO_read(connection._from_ssl, _buffer, DRAIN_BYTES)
-    return bytes(_ffi.buffer(_buffer, count)) if count > 0 else b""
+    return _view[: max(0, count)]
 
 
 def receive(connection: SSL.Connection) -> tuple[bytes, SSL.Error | None]:

@@ -213,14 +213,14 @@ class Stream:
                     frames += 1
                     self._done()
                 break
-            size = min(h2.local_flow_control_window(streamId), h2.max_outbound_frame_size)
+            frame = h2.max_outbound_frame_size
+            size = min(h2.local_flow_control_window(streamId), max(frame, room - sent))
             if size <= 0:
                 break
-            piece = self._take(size)
+            piece = self._take(size, min(size, frame))
             done = self._finished and not self._pendingBytes
-            h2.send_data(streamId, piece, end_stream=done)
+            frames += h2.sendBody(streamId, piece, done)
             sent += len(piece)
-            frames += 1
             if done:
                 self._done()
                 break
@@ -231,15 +231,24 @@ class Stream:
             self._producer.resumeProducing()
         return sent, frames
 
-    def _take(self, size: int) -> bytes | memoryview:
+    def _take(self, size: int, enough: int) -> bytes | memoryview:
         """
         Take bytes from the front of what is pending.
+
+        @param size: The most to take.
+        @param enough: So many are not joined with what follows them.
         """
         pending, first, offset = self._pending, self._pending[0], self._offset
-        if len(first) - offset > size:
+        left = len(first) - offset
+        if left > size:
             self._offset = offset + size
             self._pendingBytes -= size
             return memoryview(first)[offset : offset + size]
+        if left >= enough:
+            self._offset = 0
+            self._pendingBytes -= left
+            pending.popleft()
+            return memoryview(first)[offset:]
         pieces: list[bytes | memoryview] = []
         taken = 0
         while pending and taken < size:

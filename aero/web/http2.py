@@ -19,7 +19,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -45,6 +44,7 @@ from aero.errors import Refused
 from aero.metrics import http as rows
 
 from .h2frames import Allowance, FrameScanner
+from .h2machine import Machine
 from .h2stream import Stream
 from .unsent import unsentBytes
 
@@ -61,6 +61,9 @@ _WINDOW = 1_048_576
 #: in one write.
 _QUANTUM = 65_536
 _BATCH = 131_072
+
+#: Such writes before other connections get a turn, when the transport never says stop.
+_BURST = 8
 
 #: How far over the header limit a header list may be and still be answered with 431; what is
 #: larger ends the connection before it is unpacked.
@@ -90,7 +93,7 @@ class HTTP2Connection:
         self.site = site
         self.streams: dict[int, Stream] = {}
         settings = site.settings
-        self.h2 = H2Connection(
+        self.h2 = Machine(
             H2Configuration(
                 client_side=False,
                 header_encoding=None,
@@ -445,14 +448,16 @@ class HTTP2Connection:
 
     def _flush(self) -> None:
         """
-        Write what there is until the transport has enough.
+        Write what there is until the transport has enough, or it is somebody else's turn.
         """
         if self._closing:
             return
         # What producers write while they are resumed from here goes out from here.
         self._corked = True
         try:
-            while not self._choked and not self._closing:
+            for _ in range(_BURST):
+                if self._choked or self._closing:
+                    break
                 self._fill(_BATCH)
                 data = self.h2.data_to_send()
                 if not data:
@@ -460,6 +465,8 @@ class HTTP2Connection:
                 self.transport.write(data)
         finally:
             self._corked = False
+        if self._ready:
+            self._flushSoon()
         if self._leaving and not self.streams and not self._choked and not self._closing:
             self._close(ConnectionDone("drained"))
 

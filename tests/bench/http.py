@@ -28,6 +28,9 @@ from tests.support.tools import freePort, require
 MIB = 1 << 20
 TICKS = os.sysconf("SC_CLK_TCK")
 
+#: What curl is to print: status and bytes a second.
+SHOWN = "%{http_code} %{speed_download}"
+
 
 class Server:
     """
@@ -97,7 +100,7 @@ def curl(server: Server, path: str, version: str) -> float | None:
     Bytes a second of one download, or C{None} if it failed.
     """
     result = subprocess.run(
-        ["curl", "-sk", version, "-o", "/dev/null", "-w", "%{http_code} %{speed_download}", server.url + path],
+        ["curl", "-sk", version, "-o", "/dev/null", "-w", SHOWN, server.url + path],
         capture_output=True,
         text=True,
         check=False,
@@ -139,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--mebibytes", type=int, default=100)
+    parser.add_argument("--only", default="", help="cases that begin so, such as large")
     arguments = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="aero-bench-"))
     root = directory / "root"
@@ -159,6 +163,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     try:
         for case, unit, measure, amount in cases:
+            if not case.startswith(arguments.only):
+                continue
             values: dict[str, list[float]] = {server.name: [] for server in servers}
             spent = dict.fromkeys(values, 0.0)
             for _ in range(arguments.repeat):

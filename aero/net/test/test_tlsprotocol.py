@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
 from aero.net.tlsopenssl import DRAIN_BYTES
-from aero.net.tlsprotocol import CHUNK_BYTES, LINGER
+from aero.net.tlsprotocol import CHUNK_BYTES, DIRECT_BYTES, LINGER
 from aero.testing.properties import given, strategies
 
 from .tlsfixtures import Client, Listener, clientContext
@@ -117,6 +117,32 @@ class DataTests(_TLSTestCase):
         """
         clock = Clock()
         client = Listener(clock=clock).connect()
+        pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
+        for each in pieces:
+            self.app(client).transport.write(each)
+        clock.advance(0)
+        self.assertEqual(client.exchange().received, b"".join(pieces))
+
+    @given(
+        strategies.lists(strategies.integers(0, 3 * CHUNK_BYTES), max_size=4),
+        strategies.lists(strategies.integers(0, 200_000)),
+    )
+    def test_writtenDirectly(self, sizes: list[int], takes: list[int]) -> None:
+        """
+        However much of a large write the socket takes at once, everything arrives in order.
+        """
+        clock = Clock()
+        client = Listener(clock=clock).connect()
+        tcp = self.tcp(client)
+
+        def take(data: memoryview) -> int:
+            self.assertGreaterEqual(len(data), DIRECT_BYTES)
+            part = bytes(data[: takes.pop(0) if takes else 0])
+            tcp.write(part)
+            return len(part)
+
+        server: Any = client.server
+        server._writeDirectly = take
         pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
         for each in pieces:
             self.app(client).transport.write(each)

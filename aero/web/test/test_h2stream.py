@@ -83,6 +83,25 @@ class FlowTests(SynchronousTestCase):
         client.exchange()
         self.assertEqual(client.response(stream).body, b"GET /plain/0123456789")
 
+    def test_turns(self) -> None:
+        """
+        A transport that never has enough does not keep other connections from their turn.
+        """
+        client = Client()
+        client.h2.increment_flow_control_window(10_000_000)
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 10_000_000})
+        large = client.get("/hold")
+        client.exchange()
+        request = client.door.routes.seen[0]
+        request.write(b"x" * 5_000_000)
+        request.finish()
+        seen: list[int] = []
+        client.door.clock.callLater(0, lambda: seen.append(len(client.wire.value())))
+        client.exchange()
+        self.assertGreater(seen[0], 500_000)
+        self.assertLess(seen[0], 2_000_000)
+        self.assertEqual(len(client.response(large).body), 5_000_000)
+
     def test_fairness(self) -> None:
         """
         A small answer does not wait for the end of a large one.
