@@ -3,7 +3,7 @@ How fast C{/tcp} is, beside websockify in the same run on the same machine.
 
 Run by hand::
 
-    python tests/bench/tcp.py [--quick] [--reactor asyncio|epoll] [--repeat 3] [--no-websockify]
+    python -m tests.bench.tcp [--quick] [--repeat 3] [--no-websockify]
 
 One load client and one target serve both. Each case moves a fixed number of bytes over one
 or many WebSockets; the table has the throughput, its ratio, and the processor seconds that
@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
+
+from tests.support.http import sessionCookie
+from tests.support.server import Aero, gatewayOptions
+from tests.support.tools import freePort
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -130,8 +133,11 @@ class Load(asyncio.BufferedProtocol):
     One WebSocket that moves bytes one way. It looks at frame headers and at nothing else.
     """
 
-    def __init__(self, path: str, size: int, up: bool, done: asyncio.Future[None]) -> None:
+    def __init__(
+        self, path: str, cookie: str, size: int, up: bool, done: asyncio.Future[None]
+    ) -> None:
         self.path = path
+        self.cookie = cookie
         self.size = size
         self.up = up
         self.done = done
@@ -150,7 +156,7 @@ class Load(asyncio.BufferedProtocol):
             f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            "Sec-WebSocket-Protocol: binary\r\n\r\n".encode()
+            f"Sec-WebSocket-Protocol: binary\r\nCookie: {self.cookie}\r\n\r\n".encode()
         )
 
     def get_buffer(self, hint: int) -> bytearray:
@@ -224,7 +230,7 @@ class Load(asyncio.BufferedProtocol):
             self.done.set_exception(RuntimeError(f"closed after {self.received} bytes: {error}"))
 
 
-async def move(port: int, path: str, streams: int, size: int, up: bool) -> float:
+async def move(server: Server, streams: int, size: int, up: bool) -> float:
     """
     Move C{size} bytes over each of C{streams} WebSockets.
 
@@ -236,9 +242,9 @@ async def move(port: int, path: str, streams: int, size: int, up: bool) -> float
     for _ in range(streams):
         done: asyncio.Future[None] = running.create_future()
         transport, _protocol = await running.create_connection(
-            lambda done=done: Load(path, size, up, done),  # type: ignore[misc]
+            lambda done=done: Load(server.path, server.cookie, size, up, done),  # type: ignore[misc]
             "127.0.0.1",
-            port,
+            server.port,
         )
         waiting.append(done)
         transports.append(transport)
@@ -252,85 +258,17 @@ async def move(port: int, path: str, streams: int, size: int, up: bool) -> float
 # -- the servers
 
 
-def runAero(port: int, reactorName: str) -> None:
+def startAero() -> Aero:
     """
-    A site with C{/tcp} alone, sessions for everybody and loopback targets allowed.
+    The gateway as an operator starts it, with loopback targets allowed.
     """
-    if reactorName == "asyncio":
-        import uvloop
-        from twisted.internet import asyncioreactor
-
-        asyncioreactor.install(uvloop.new_event_loop())
-    else:
-        from twisted.internet import epollreactor
-
-        epollreactor.install()
-    from twisted.internet import reactor as installed
-
-    from aero.auth.sessions import Session
-    from aero.metrics import ROWS, Metrics
-    from aero.net.dialer import Dialer
-    from aero.net.resolver import SystemResolver
-    from aero.policy.clientaddress import ClientAddresses
-    from aero.policy.egress import EgressPolicy
-    from aero.policy.headers import ResponseHeaders
-    from aero.policy.origin import Origins
-    from aero.settings.http import HTTPSettings
-    from aero.settings.tcp import EgressSettings, TCPSettings
-    from aero.web.router import Router
-    from aero.web.site import AeroSite
-    from aero.ws.handshake import UpgradeGate
-    from aero.ws.slots import TunnelSlots
-    from aero.ws.tcp import TCPEndpoint
-
-    reactor = cast(Any, installed)
-
-    class Everybody:
-        def fromCookies(self, lines: object, now: float) -> Session:
-            return Session("bench", now + 3600)
-
-    metrics = Metrics(ROWS)
-    settings = TCPSettings(maxConnections=1_000)
-    gate = UpgradeGate(clock=reactor, sessions=Everybody(), origins=Origins(["*"]))  # type: ignore[arg-type]
-    policy = EgressPolicy(
-        profile="open",
-        allowPrivate=True,
-        allowedHosts=(),
-        blockedHosts=(),
-        requireName=False,
-        allowedPorts=(),
+    return Aero(
+        *gatewayOptions(),
+        state=None,
+        runDir=None,
+        TCP_ALLOW_PRIVATE_IPS="1",
+        TCP_PROXY_MAX_CONNECTIONS="1000",
     )
-    dialer = Dialer(reactor, SystemResolver(reactor, EgressSettings(), metrics), policy, metrics)
-    router = Router()
-    router.addUpgrade(
-        TCPEndpoint(
-            gate=gate,
-            clock=reactor,
-            metrics=metrics,
-            settings=settings,
-            dialer=dialer,
-            slots=TunnelSlots(settings, metrics),
-        )
-    )
-    site = AeroSite(
-        router,
-        settings=HTTPSettings(),
-        responseHeaders=ResponseHeaders.gateway(False),
-        metrics=metrics,
-        clock=reactor,
-        clientAddresses=ClientAddresses(trust=False, networks=(), terminatesTLS=False),
-    )
-    reactor.listenTCP(port, site, interface="127.0.0.1")
-    profile = os.environ.get("AERO_BENCH_PROFILE")
-    if profile:
-        import cProfile
-
-        profiler = cProfile.Profile()
-        signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))
-        profiler.runcall(reactor.run)
-        profiler.dump_stats(profile)
-    else:
-        reactor.run()
 
 
 @dataclass
@@ -340,9 +278,10 @@ class Server:
     """
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[Any]
     port: int
     path: str
+    cookie: str = "none=1"
 
     def seconds(self) -> float:
         """
@@ -375,15 +314,6 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def freePort() -> int:
-    """
-    A port that nobody listens on.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def start(*arguments: str, port: int) -> subprocess.Popen[bytes]:
     """
     Start a process and wait until it listens.
@@ -407,9 +337,8 @@ def main() -> None:
     Run the cases and print the table.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("--role", choices=("main", "target", "aero"), default="main")
+    parser.add_argument("--role", choices=("main", "target"), default="main")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--reactor", choices=("asyncio", "epoll"), default="asyncio")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument(
         "--repeat", type=int, default=3, help="runs of each case; medians are shown"
@@ -419,20 +348,18 @@ def main() -> None:
     options = parser.parse_args()
     if options.role == "target":
         return runTarget(options.port)
-    if options.role == "aero":
-        return runAero(options.port, options.reactor)
 
     me = (sys.executable, __file__)
-    target, aero, sockify = freePort(), freePort(), freePort()
-    processes = [start(*me, "--role", "target", "--port", str(target), port=target)]
+    target, sockify = freePort(), freePort()
+    processes: list[subprocess.Popen[Any]] = [
+        start(*me, "--role", "target", "--port", str(target), port=target)
+    ]
     servers = []
     try:
-        process = start(
-            *me, "--role", "aero", "--port", str(aero), "--reactor", options.reactor, port=aero
-        )
-        processes.append(process)
+        aero = startAero()
+        processes.append(aero.process)
         path = f"/tcp?v=1&host=127.0.0.1&port={target}"
-        servers.append(Server(f"aero ({options.reactor})", process, aero, path))
+        servers.append(Server("aero", aero.process, aero.port, path, sessionCookie(aero)))
         if not options.no_websockify:
             command = str(Path(sys.executable).parent / "websockify")
             process = start(command, f"127.0.0.1:{sockify}", f"127.0.0.1:{target}", port=sockify)
@@ -458,13 +385,11 @@ def main() -> None:
             for _ in range(options.repeat):
                 for server in reversed(servers):
                     running.run_until_complete(
-                        move(server.port, server.path, streams, MIB // 4, up)  # warm
+                        move(server, streams, MIB // 4, up)  # warm
                     )
                     time.sleep(0.3)
                     before = server.seconds()
-                    elapsed = running.run_until_complete(
-                        move(server.port, server.path, streams, size, up)
-                    )
+                    elapsed = running.run_until_complete(move(server, streams, size, up))
                     time.sleep(0.4)  # so that children have ended
                     rates[server.name].append(gigabytes * 1000 / elapsed)
                     costs[server.name].append((server.seconds() - before) / gigabytes)
