@@ -39,7 +39,7 @@ class _DNSTests(DNSRigged):
         """
         for kind, data in (("A", "192.0.2.11"), ("AAAA", "2001:db8::11")):
             answer = self.ask("dual.example.", kind, self.real())
-            self.assertEqual(self.addresses(answer), [data])
+            self.assertEqual(self.addresses(answer), [data], str(answer))
             query = dns.message.make_query("dual.example.", kind, id=0)
             got = dns.message.from_wire(self.get(query.to_wire(), self.real()).body)
             self.assertEqual((got.id, self.addresses(got)), (0, [data]))
