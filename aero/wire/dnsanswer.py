@@ -59,7 +59,7 @@ class ScannedAnswer(NamedTuple):
     @ivar rcode: The whole code, the bits from OPT included.
     @ivar nameEnd: Where the name of the question ends.
     @ivar echoes: Offsets of owner names that repeat the question's name in full, so that
-        they can follow the spelling of whoever asks.
+        they can follow the spelling of whoever asks. None where the name is not ASCII.
     @ivar ttls: The offset and value of every TTL.
     @ivar lifetime: Seconds it may be kept (gateway.md section 14.7), C{None} where it is
         negative and says nothing about that, 0 where it must not be kept.
@@ -93,6 +93,8 @@ def scanAnswer(message: bytes) -> ScannedAnswer:
     if offset > size:
         raise DecodeError("a question runs off the message")
     asked = message[HEADER_SIZE:nameEnd]
+    # Bytes that could be pointers may not change, in case something points into a label.
+    respell = asked.isascii()
     askedType = QUESTION_TAIL.unpack_from(message, nameEnd)[0]
     # Where a name begins, how long it is without compression and how many pointers it took.
     known = {HEADER_SIZE: (nameEnd - HEADER_SIZE, 0)}
@@ -124,7 +126,7 @@ def scanAnswer(message: bytes) -> ScannedAnswer:
             if ttl > MAX_TTL:
                 ttl = 0
             ttls.append((offset + 4, ttl))
-            if message[start] < 0xC0 and message.startswith(asked, start):
+            if respell and message[start] < 0xC0 and message.startswith(asked, start):
                 echoes.append(start)
             if index < authorityFrom:
                 if ttl < answerTTL:
@@ -176,7 +178,7 @@ def _passName(
     """
     Pass a name and check it as strictly as L{readName}, without building it.
 
-    @param known: Names passed before; this one is added.
+    @param known: Names passed before, the one of the question among them; this one is added.
     @param depth: Pointers followed to get here.
     """
     if depth > MAX_HOPS:
@@ -197,6 +199,10 @@ def _passName(
             target = (length & 0x3F) << 8 | message[offset + 1]
             if not HEADER_SIZE <= target < start:
                 raise DecodeError("a compression pointer leads nowhere")
+            # The question has no pointers: this is the inside of a label, which changes
+            # with the spelling of the question.
+            if depth and offset < HEADER_SIZE + known[HEADER_SIZE][0]:
+                raise DecodeError("a compression pointer leads into a label")
             following = offset + 2
             tail = known.get(target)
             if tail is None:

@@ -238,6 +238,33 @@ class ScanAnswerTests(SynchronousTestCase):
         )
         scanAnswer(answerFor(asker._replace(edns=EDNS(1232, 0, False, True)), scanned, 2, 1232))
 
+    def test_pointerIntoALabel(self) -> None:
+        """
+        A name may not go on inside a label of the question, where two bytes that look like a
+        pointer would lead elsewhere in another spelling.
+        """
+        asked = b"\x3f" + b"a" * 52 + b"\0" + b"a" * 10 + b"\x03x\xc0A\0"
+        header = bytes.fromhex("000081800001000100000000")
+        record = b"\xc0\x4e\0\1\0\1\0\0\0\x3c\0\4\1\2\3\4"
+        message = header + asked + b"\0\1\0\1" + record
+        self.assertEqual(message[0x4E:0x50], b"\xc0A")
+        error = self.assertRaises(DecodeError, scanAnswer, message)
+        self.assertIn("into a label", str(error))
+
+    def test_binaryNameKeepsItsSpelling(self) -> None:
+        """
+        Owners that repeat a name which is not ASCII stay as they came, because its bytes may
+        be read as pointers by other names.
+        """
+        asked = b"\3x\xc0A\0"
+        header = bytes.fromhex("000081800001000100000000")
+        record = b"\0\1\0\1\0\0\0\x3c\0\4\1\2\3\4"
+        scanned = scanAnswer(header + asked + b"\0\1\0\1" + asked + record)
+        self.assertEqual(scanned.echoes, ())
+        given = answerFor(Query(7, RD, asked.lower(), 1, 1), scanned, 0, 1232)
+        self.assertEqual(given[12:17], asked.lower())
+        self.assertEqual(given[21:26], asked)
+
 
 class AnswerForTests(SynchronousTestCase):
     """
