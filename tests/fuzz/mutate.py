@@ -12,7 +12,7 @@ from typing import Callable, Final, Sequence
 MAX_BYTES: Final = 20_000
 
 #: Bytes that mean something to one parser or another, and the ends of ranges.
-_TELLING: Final = (
+_TELLING: Final[tuple[int, ...]] = (
     *(b"\0\1\x0a\x0c\x0d\x29\x3f\x40\x7d\x7e\x7f\x80\x81\x82\x88\x89\xbf\xc0\xc1\xfe\xff"),
     *(b" \t\r\n:;,./\\%=[]*@#?&0159afxXAZ-_\"'"),
 )

@@ -6,6 +6,7 @@ The C{Origin} and C{Host} of a request, and allowlists.
 from __future__ import annotations
 
 import contextlib
+from urllib.parse import urlsplit
 
 from aero.policy.origin import Origins, allowlistEntry, normalizeOrigin
 
@@ -23,7 +24,9 @@ def check(data: bytes) -> None:
     raw = lines[0].decode("latin-1")
     for text in (raw, data.decode("utf-8", "replace")):
         origin = normalizeOrigin(text)
-        assert origin is None or (origin.isascii() and normalizeOrigin(origin) == origin)
+        if origin is not None:
+            assert origin.isascii() and normalizeOrigin(origin) == origin
+            _checkParts(origin)
         with contextlib.suppress(ValueError):
             entry = allowlistEntry(text)
             assert allowlistEntry(entry) == entry
@@ -40,6 +43,19 @@ def check(data: bytes) -> None:
         assert len(lines) == 2 and same.origin.startswith("https://")
         host = normalizeOrigin("https://" + lines[1].decode("latin-1").strip())
         assert host == same.origin
+
+
+def _checkParts(origin: str) -> None:
+    """
+    Another implementation takes it apart in the same way.
+    """
+    if origin == "null":
+        return
+    parts = urlsplit(origin)
+    port = "" if parts.port is None else f":{parts.port}"
+    assert parts.port != {"http": 80, "https": 443}[parts.scheme]
+    assert parts.netloc.removesuffix(port).strip("[]") == parts.hostname
+    assert not set(parts.hostname or "/") & set(" <>^|@/?#%\\")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,12 @@ _KEPT = 6 + 1_024 + 4_096 + 1
 # more is kept than the limit. Taken in pieces, the payloads are the same as well.
 def check(data: bytes) -> None:
     whole, failed, complete = _decode([data], stream=False)
-    assert data.startswith(b"".join(encodeFrame(f.kind, f.streamId, f.payload) for f in whole))
+    encoded = b"".join(encodeFrame(f.kind, f.streamId, f.payload) for f in whole)
+    assert data.startswith(encoded)
+    left = data[len(encoded) :]
+    size = int.from_bytes(left[5:9], "big") if len(left) >= HEADER_BYTES else 0
+    assert failed == (size > _LIMIT)
+    assert complete == (failed or not left)
     for cut in pieces(data):
         assert _decode(cut, stream=False) == (whole, failed, complete)
         for parts in (cut, [data]):
