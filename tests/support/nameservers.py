@@ -38,7 +38,9 @@ class Dnsmasq:
         self._process = subprocess.Popen(
             [
                 program,
-                "--no-daemon",
+                # Not --no-daemon, with which an idle TCP connection holds up everybody else.
+                "--keep-in-foreground",
+                "--log-facility=-",
                 "--conf-file=/dev/null",
                 f"--port={self.port}",
                 "--listen-address=127.0.0.1",
@@ -52,7 +54,7 @@ class Dnsmasq:
                 *records,
             ],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 20
         probe = dns.message.make_query("localhost.", "A")
