@@ -29,6 +29,9 @@ _ffi: Any = ffi
 #: C{SSL_MODE_ENABLE_PARTIAL_WRITE}, which pyOpenSSL sets and has no name for.
 MODE_ENABLE_PARTIAL_WRITE = 0x1
 
+#: C{SSL_OP_PRIORITIZE_CHACHA}, which pyOpenSSL has no name for either.
+OP_PRIORITIZE_CHACHA = 0x200000
+
 #: The most that L{drain} gives at once; a bigger buffer falls out of the processor's cache.
 DRAIN_BYTES = 262_144
 

@@ -84,17 +84,24 @@ class NegotiationTests(SynchronousTestCase):
             client = self.listener.connect(context=context)
             self.assertIn("handshake failure", client.alert)
 
-    def test_clientsCipherOrder(self) -> None:
+    def test_cipherOrder(self) -> None:
         """
-        A client that prefers ChaCha20 gets it.
+        The server's order decides, but a client whose first choice is ChaCha20 gets it.
         """
-        for ciphers in (
-            b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256",
-            b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305",
+        chacha, aes128, aes256 = (
+            f"ECDHE-ECDSA-{name}"
+            for name in ("CHACHA20-POLY1305", "AES128-GCM-SHA256", "AES256-GCM-SHA384")
+        )
+        for offered, chosen in (
+            ((chacha, aes128), chacha),
+            ((aes128, chacha), aes128),
+            ((aes256, aes128), aes128),
+            ((aes256, chacha), aes256),
         ):
+            ciphers = ":".join(offered).encode()
             context = clientContext(version=SSL.TLS1_2_VERSION, ciphers=ciphers)
             client = self.listener.connect(context=context)
-            self.assertEqual(client.tls.get_cipher_name(), ciphers.decode().split(":")[0])
+            self.assertEqual(client.tls.get_cipher_name(), chosen)
 
     def test_groups(self) -> None:
         """
