@@ -30,6 +30,7 @@ from .certificates import CertificateSource, CertifiedKey
 from .tlshello import protocolsOffered
 from .tlsopenssl import (
     MODE_ENABLE_PARTIAL_WRITE,
+    OP_PRIORITIZE_CHACHA,
     offerProtocols,
     onServerName,
     setGroups,
