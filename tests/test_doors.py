@@ -13,6 +13,7 @@ from typing import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from .support.duplex import DuplexTLS
 from .support.headerset import problems
 from .support.http import Connection, Response, request
 from .support.metrics import metric
@@ -77,7 +78,7 @@ class SlowTests(SynchronousTestCase):
             connection.send(b"GET / HTTP/1.1\r\nX: ")
             slow.append(connection)
         open = {connection.socket: connection for connection in slow}
-        answers: dict[socket.socket, bytes] = dict.fromkeys(open, b"")
+        answers: dict[socket.socket | DuplexTLS, bytes] = dict.fromkeys(open, b"")
         deadline = time.monotonic() + PATIENCE
         while open:
             self.assertLess(time.monotonic(), deadline, f"{len(open)} are still connected")
