@@ -32,6 +32,7 @@ from aero.wire.dnsquery import Query, Question
 from .cache import AnswerCache, Cached
 from .datagrams import OpenSocket, openSocket
 from .exchange import PAYLOAD_SIZE, Exchange, ExchangeFailed
+from .health import UpstreamHealth
 from .localnames import TTL as LOCAL_TTL
 from .localnames import isLocal, localAnswer
 from .upstreams import HTTPSFactory, TLSOptions, makeExchanges
@@ -132,6 +133,7 @@ class DNSEngine:
             if exchanges is None
             else exchanges
         )
+        self._health = UpstreamHealth(self._exchanges)
         self._pending: dict[bytes, list[_Waiter]] = {}
         self._tasks: dict[bytes, Deferred[None]] = {}
         self._waiters = 0
@@ -246,12 +248,14 @@ class DNSEngine:
             says that its server could not tell, or C{None}.
         """
         fallback: ScannedAnswer | None = None
-        for place, exchange in enumerate(self._exchanges, 1):
+        order = self._health.inOrder(self._reactor.seconds())
+        for place, exchange in enumerate(order, 1):
             if self._stopped:
                 break
             try:
                 answer = await self._attempt(exchange, question)
             except ExchangeFailed as error:
+                self._health.failed(exchange, error.reason, self._reactor.seconds())
                 self._metrics.counter(rows.UPSTREAM_ERRORS, exchange.label, exchange.kind).inc()
                 self._log.debug(
                     "The upstream {upstream} failed: {reason}",
@@ -260,11 +264,12 @@ class DNSEngine:
                 )
                 reason = error.reason
             else:
+                self._health.answered(exchange)
                 if answer.rcode not in _FAILOVER:
                     return answer
                 fallback = fallback or answer
                 reason = _FAILOVER[answer.rcode]
-            if place < len(self._exchanges):
+            if place < len(order):
                 self._metrics.counter(rows.FAILOVERS, reason).inc()
         return fallback
 

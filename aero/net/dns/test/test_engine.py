@@ -255,6 +255,21 @@ class UpstreamTests(EngineCase):
         self.successResultOf(waiting)
         self.assertEqual(self.counted("aero_dns_failovers_total", reason="timeout"), 1)
 
+    def test_silent(self) -> None:
+        """
+        An upstream from which nothing comes any more does not hold up every question.
+        """
+        engine = self.makeEngine(upstreamTimeout=2.0)
+        for number in range(6):
+            waiting = engine.query(query(f"host{number}.example"))
+            self.reactor.advance(2.0)
+            self.second.answer(RECORD)
+            self.successResultOf(waiting)
+        waiting = engine.query(query("later.example"))
+        self.second.answer(RECORD)
+        self.assertEqual(self.successResultOf(waiting).rcode, 0)
+        self.assertEqual(len(self.first.asked), 6)
+
     def test_serverFailure(self) -> None:
         """
         An upstream that cannot or will not answer is passed over (H11).
