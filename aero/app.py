@@ -42,6 +42,7 @@ from aero.policy.egress import EgressPolicy
 from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
 from aero.settings import Settings, isInternalName
+from aero.web.accesslog import AccessLog
 from aero.web.dns import dnsEndpoints
 from aero.web.frontendproxy import FrontendProxy
 from aero.web.gates import Gate, OriginGate, RateGate
@@ -419,6 +420,7 @@ class Aero:
             clock=self.reactor,
             clientAddresses=self.clientAddresses,
             hosts=self.hosts,
+            accessLog=AccessLog(fullAddresses=self.settings.server.logFullAddresses),
         )
 
     # -- the service

@@ -13,6 +13,7 @@ import datetime
 import ipaddress
 import json
 import re
+from functools import lru_cache
 from typing import IO, Any
 
 from twisted.logger import (
@@ -69,21 +70,21 @@ def withoutCredentials(text: str) -> str:
     return _CREDENTIALS.sub(_hide, text)
 
 
+@lru_cache(4_096)
 def blurred(address: str) -> str:
     """
-    An address that tells the network but not the person: the last part of an IPv4 address and
-    all but the first 48 bits of an IPv6 address are left out.
+    The network of an address: C{192.0.2.0/24}, C{2001:db8:1::/48}. Something that is no
+    address, such as the path of a UNIX socket, becomes C{-}.
     """
     try:
-        ip = ipaddress.ip_address(address)
+        found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return "unknown"
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return blurred(str(ip.ipv4_mapped))
-        network = ipaddress.ip_network((ip, 48), strict=False)
-        return f"{network.network_address}/48"
-    return ".".join(str(ip).split(".")[:3]) + ".x"
+        return "-"
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            return str(ipaddress.ip_network((found, 48), strict=False))
+        found = found.ipv4_mapped
+    return str(ipaddress.ip_network((found, 24), strict=False))
 
 
 def _hide(match: re.Match[str]) -> str:

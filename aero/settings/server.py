@@ -173,7 +173,7 @@ class ServerSettings:
         option="log-full-addresses",
         default=False,
         parse=lambda value: value.strip() == "1",
-        help="1 writes client addresses whole; otherwise their last part is blurred.",
+        help="1 writes client addresses whole; otherwise only their network (/24, /48) is.",
     )
     shutdownGrace: float = setting(
         variable="SHUTDOWN_GRACE_MS",

@@ -3,16 +3,16 @@
 The access log: one structured event for each response.
 
 An event never has the query string, a token, a cookie or a whole client address: the route
-is a template, and the address keeps only its network.
+is a template, and the address keeps only its network unless the operator wants it whole.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.logger import Logger, LogLevel
+
+from aero.log import blurred
 
 if TYPE_CHECKING:
     from .request import AeroRequest
@@ -39,16 +39,19 @@ class AccessLog:
     unless told otherwise.
     """
 
-    def __init__(self, level: LogLevel = LogLevel.debug) -> None:
+    def __init__(self, level: LogLevel = LogLevel.debug, *, fullAddresses: bool = False) -> None:
         """
         @param level: The level of ordinary responses.
+        @param fullAddresses: Whether client addresses are written whole.
         """
         self._level = level
+        self._fullAddresses = fullAddresses
 
     def responded(self, request: AeroRequest, status: int, duration: float) -> None:
         """
         Log one response.
         """
+        address = request.client.ip
         _log.emit(
             LogLevel.info if status >= 500 else self._level,
             "{method} {route} {status} {bytes} bytes {duration:.3f} s {client} {requestId}",
@@ -58,25 +61,8 @@ class AccessLog:
             bytes=request.sentLength,
             duration=duration,
             requestId=request.requestId,
-            client=blurred(request.client.ip),
+            client=address if self._fullAddresses else blurred(address),
         )
-
-
-@lru_cache(4_096)
-def blurred(address: str) -> str:
-    """
-    The network of an address: C{192.0.2.0/24}, C{2001:db8:1::/48}. Something that is no
-    address, such as the path of a UNIX socket, becomes C{-}.
-    """
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return "-"
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is None:
-            return str(ipaddress.ip_network((found, 48), strict=False))
-        found = found.ipv4_mapped
-    return str(ipaddress.ip_network((found, 24), strict=False))
 
 
 def _method(method: bytes) -> str:
