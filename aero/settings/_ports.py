@@ -1,9 +1,12 @@
+# -*- test-case-name: aero.settings.test.test_ports -*-
 """
-Lists of ports, with the reference's words for what is wrong (gateway.md section 2).
+Ports: lists of them, with the reference's words for what is wrong (gateway.md section 2), and
+the address and port of a listener.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Callable
 
 from ._parsers import integer, listOf
@@ -28,3 +31,26 @@ def portList(name: str) -> Callable[[str], tuple[int, ...]]:
         return port
 
     return listOf(item, "a port")
+
+
+def listenAddress(value: str) -> tuple[str, int]:
+    """
+    The numeric address and port of a listener, an IPv6 address in brackets; without an
+    address (C{:8080}) it is every IPv4 and IPv6 address.
+
+    @return: The address without brackets, empty for every one, and the port; 0 is any free one.
+    """
+    expected = "expected an address and a port such as 127.0.0.1:8080 or [::1]:8080"
+    host, colon, digits = value.strip().rpartition(":")
+    if not colon or not digits.isascii() or not digits.isdigit() or int(digits) > 65_535:
+        raise ValueError(expected)
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not host:
+        return "", int(digits)
+    try:
+        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
+    except ValueError:
+        raise ValueError(expected) from None
+    if bracketed != (address.version == 6):
+        raise ValueError(expected)
+    return str(address), int(digits)
