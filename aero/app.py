@@ -9,11 +9,9 @@ subclass it, override one C{make...} method, and name the class with C{--app}
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Callable, ClassVar, Iterable, Mapping, Sequence
-from urllib.parse import urlsplit
 
 from twisted.application.service import IService
 from twisted.internet.defer import DeferredList
@@ -23,49 +21,32 @@ from twisted.web.resource import IResource
 import aero
 from aero._page import packagedPage
 from aero._process import ServerProcess
-from aero.auth.sessions import Revocations, Sessions
 from aero.errors import ConfigurationError
 from aero.interfaces import IUpgradable
 from aero.log import observerFor
-from aero.metrics import ROWS, Metrics
 from aero.net.certificates import CertificateSource
-from aero.net.dialer import Dialer
-from aero.net.dns.engine import DNSEngine
 from aero.net.listeners import Listener
-from aero.net.resolver import Resolver, SystemResolver
-from aero.net.state import StateDirectory, defaultStatePath
 from aero.net.tls import ServerTLS
 from aero.net.tlsprotocol import TLSServerFactory
-from aero.net.tlssource import certificateSource
-from aero.policy.clientaddress import ClientAddresses
-from aero.policy.egress import EgressPolicy
-from aero.policy.headers import ResponseHeaders
-from aero.policy.origin import Origins
-from aero.settings import Settings, isInternalName
+from aero.services.gateway import GatewayService
+from aero.services.parts import Parts
+from aero.services.service import Service
 from aero.web.accesslog import AccessLog
-from aero.web.dns import dnsEndpoints
 from aero.web.frontendproxy import FrontendProxy
 from aero.web.gates import Gate, OriginGate, RateGate
-from aero.web.health import HealthEndpoint, Readiness, ReadyEndpoint, VersionEndpoint
+from aero.web.health import HealthEndpoint, ReadyEndpoint, VersionEndpoint
 from aero.web.limits import ConnectionLimits
 from aero.web.metricspage import MetricsEndpoint
 from aero.web.redirect import RedirectFactory
-from aero.web.relaytoken import RelayCredentials, RelayTokenEndpoint
 from aero.web.router import Router
-from aero.web.session import SessionEndpoint
 from aero.web.site import AeroSite
 from aero.web.static import StaticTree
 from aero.ws.endpoint import WebSocketEndpoint
-from aero.ws.handshake import UpgradeGate
-from aero.ws.mux import MuxEndpoint, MuxProtocol
-from aero.ws.slots import TunnelSlots
-from aero.ws.tcp import TCPEndpoint, TCPTunnelProtocol
-
-#: The other names of this machine that an internal site answers to.
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+from aero.ws.mux import MuxProtocol
+from aero.ws.tcp import TCPTunnelProtocol
 
 
-class Aero:
+class Aero(Parts):
     """
     One aero server.
 
@@ -81,22 +62,6 @@ class Aero:
 
     tcpProtocol: ClassVar[type[TCPTunnelProtocol]] = TCPTunnelProtocol
     muxProtocol: ClassVar[type[MuxProtocol]] = MuxProtocol
-
-    def __init__(
-        self,
-        settings: Settings,
-        reactor: Any,
-        *,
-        environ: Mapping[str, str] = {},
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        """
-        @param environ: For the place of the state directory when no setting names it.
-        """
-        self.settings = settings
-        self.reactor = reactor
-        self.environ = environ
-        self.now = now
 
     # -- what users override
 
@@ -119,49 +84,26 @@ class Aero:
                 public=self.isEdge and not self.isInternal,
             ),
         }
-        if "gateway" in settings.server.services:
-            resources |= self._gatewayResources()
+        for service in self.services:
+            resources |= service.resources()
         return resources
 
     def makeEndpoints(self) -> Sequence[WebSocketEndpoint]:
         """
         The WebSocket endpoints. Add yours to those of the superclass.
         """
-        if "gateway" not in self.settings.server.services:
-            return []
-        shared: dict[str, Any] = {
-            "gate": self.upgradeGate,
-            "clock": self.reactor,
-            "metrics": self.metrics,
-            "settings": self.settings.tcp,
-            "dialer": self.dialer,
-            "slots": self.slots,
+        return [endpoint for service in self.services for endpoint in service.endpoints()]
+
+    def makeServices(self) -> Sequence[Service]:
+        """
+        The services, by what C{--services} names.
+        """
+        made: dict[str, Callable[[], Service]] = {
+            "gateway": lambda: GatewayService(
+                self, tcpProtocol=self.tcpProtocol, muxProtocol=self.muxProtocol
+            ),
         }
-        return [
-            TCPEndpoint(protocol=self.tcpProtocol, **shared),
-            MuxEndpoint(protocol=self.muxProtocol, **shared),
-        ]
-
-    def makeEgressPolicy(self) -> EgressPolicy:
-        """
-        The policy about targets. It decides before and after a name is resolved, and no
-        endpoint connects to anything that it did not approve.
-        """
-        egress = self.settings.egress
-        return EgressPolicy(
-            profile=egress.profile,
-            allowPrivate=egress.allowPrivate,
-            allowedHosts=egress.allowedHosts,
-            blockedHosts=egress.blockedHosts,
-            requireName=egress.requireName,
-            allowedPorts=egress.allowedPorts,
-        )
-
-    def makeResolver(self) -> Resolver:
-        """
-        What looks up the names of targets: the system's resolver.
-        """
-        return SystemResolver(self.reactor, self.settings.egress, self.metrics)
+        return [make() for name, make in made.items() if name in self.settings.server.services]
 
     def makeFrontEnd(self) -> IResource | None:
         """
@@ -186,198 +128,14 @@ class Aero:
             RateGate(self.settings.http.maxRequestsPerMinute, self.metrics, self.reactor.seconds),
         ]
 
-    # -- facts that follow from the settings
-
-    @property
-    def isEdge(self) -> bool:
-        """
-        Whether this process serves pages.
-        """
-        return "edge" in self.settings.server.services
-
-    @property
-    def isInternal(self) -> bool:
-        """
-        Whether the site has a name that only this network knows.
-        """
-        return isInternalName(self.settings.server.domain)
-
-    @property
-    def hosts(self) -> frozenset[str] | None:
-        """
-        The names that requests may be for; C{None} for any, behind a proxy.
-        """
-        if not self.isEdge or self.certificates is None:
-            return None
-        domain = self.settings.server.domain
-        own = f"[{domain}]" if ":" in domain else domain
-        return frozenset({own, *(LOCAL_HOSTS if self.isInternal else ())})
-
-    @property
-    def base(self) -> str:
-        """
-        The path of the public base URL.
-        """
-        return urlsplit(self.settings.session.publicBaseURL).path.rstrip("/") or "/"
-
-    def ownOrigins(self) -> Iterable[str]:
-        """
-        The origins of the site itself.
-        """
-        parts = urlsplit(self.settings.session.publicBaseURL)
-        yield f"{parts.scheme}://{parts.netloc}"
-        if self.hosts is not None and self.isInternal:
-            # The same page, by the other names that it is served under.
-            for host in sorted(self.hosts):
-                yield f"https://{host}:{self.settings.server.httpsPort}"
-
-    def allowedOrigins(self) -> Sequence[str]:
-        """
-        The origins that may use the services.
-        """
-        return self.settings.session.allowedOrigins or tuple(self.ownOrigins())
-
-    # -- the parts
+    # -- the parts that nobody else uses
 
     @cached_property
-    def metrics(self) -> Metrics:
+    def services(self) -> Sequence[Service]:
         """
-        The live metrics.
+        See L{makeServices}.
         """
-        return Metrics(ROWS, process=True)
-
-    @cached_property
-    def state(self) -> StateDirectory:
-        """
-        The state directory, opened when something first has to be kept.
-        """
-        named = self.settings.server.stateDir
-        state = StateDirectory(named or defaultStatePath(self.environ))
-        state.open()
-        return state
-
-    @cached_property
-    def certificates(self) -> CertificateSource | None:
-        """
-        Where certificates come from; C{None} without TLS.
-        """
-        return certificateSource(
-            self.settings.server,
-            self.settings.tls,
-            openState=lambda: self.state,
-            clock=self.reactor,
-            now=self.now,
-            metrics=self.metrics,
-        )
-
-    @cached_property
-    def responseHeaders(self) -> ResponseHeaders:
-        """
-        The headers of every response.
-        """
-        http = self.settings.http
-        if self.isEdge:
-            return ResponseHeaders.edge(http.hstsMaxAge, http.connectSources)
-        return ResponseHeaders.gateway(http.isolate)
-
-    @cached_property
-    def clientAddresses(self) -> ClientAddresses:
-        """
-        Tells clients from proxies.
-        """
-        server = self.settings.server
-        return ClientAddresses(
-            trust=server.trustProxy or bool(server.trustedProxies),
-            networks=server.trustedProxies,
-            terminatesTLS=self.certificates is not None,
-        )
-
-    @cached_property
-    def origins(self) -> Origins:
-        """
-        Decides about origins.
-        """
-        return Origins(self.allowedOrigins())
-
-    @cached_property
-    def revocations(self) -> Revocations:
-        """
-        Sessions that ended before their time.
-        """
-        return Revocations()
-
-    @cached_property
-    def sessions(self) -> Sessions:
-        """
-        Makes and checks sessions; the key is given, or kept in the state directory.
-        """
-        session = self.settings.session
-        secret = session.secret or self.state.secret("session-secret")
-        return Sessions(
-            (secret, *session.previousSecrets), session.ttl, session.sameSite, self.revocations
-        )
-
-    @cached_property
-    def readiness(self) -> Readiness:
-        """
-        What C{/readyz} tells.
-        """
-        return Readiness()
-
-    @cached_property
-    def upgradeGate(self) -> UpgradeGate:
-        """
-        The checks that all WebSocket endpoints share.
-        """
-        return UpgradeGate(
-            clock=self.reactor,
-            sessions=self.sessions,
-            origins=self.origins,
-            blockedClients=self.settings.egress.blockedClients,
-            upgradesPerMinutePerIP=self.settings.session.upgradesPerMinutePerIP,
-            maxTargetLength=self.settings.http.maxTargetLength,
-            wallClock=self.now,
-        )
-
-    @cached_property
-    def slots(self) -> TunnelSlots:
-        """
-        How many tunnels a session and an address have.
-        """
-        return TunnelSlots(self.settings.tcp, self.metrics)
-
-    @cached_property
-    def egressPolicy(self) -> EgressPolicy:
-        """
-        See L{makeEgressPolicy}.
-        """
-        return self.makeEgressPolicy()
-
-    @cached_property
-    def dialer(self) -> Dialer:
-        """
-        Connects to targets: resolve, decide, connect to the address that was decided about.
-        """
-        return Dialer(
-            self.reactor,
-            self.makeResolver(),
-            self.egressPolicy,
-            self.metrics,
-            connectTimeout=self.settings.tcp.connectTimeout,
-        )
-
-    @cached_property
-    def dns(self) -> tuple[DNSEngine, Mapping[str, IResource]]:
-        """
-        The DNS engine, and the resources that answer from it.
-        """
-        return dnsEndpoints(
-            self.settings.dns,
-            reactor=self.reactor,
-            metrics=self.metrics,
-            sessions=self.sessions,
-            now=self.now,
-        )
+        return tuple(self.makeServices())
 
     @cached_property
     def endpoints(self) -> Sequence[WebSocketEndpoint]:
@@ -445,7 +203,7 @@ class Aero:
             url=self.settings.session.publicBaseURL.rstrip("/") + "/",
             log=observerFor(server.logFormat, server.logLevel, log) if log else None,
             listeners=listeners,
-            drainables=[_Draining(self.endpoints, self.frontEnd), self.site],
+            drainables=[_Draining(self.endpoints, self.frontEnd), *self.services, self.site],
             drainStarted=self._drainStarted,
             reload=lambda: source.reload() if source is not None else None,
             stopped=self._stopped,
@@ -491,34 +249,6 @@ class Aero:
             )
             yield listener(redirect, "redirect", server.httpPort, "http-port")
 
-    def _gatewayResources(self) -> dict[str, IResource]:
-        settings = self.settings
-        credentials = RelayCredentials(settings.relay)
-        if settings.relay.baseURL:
-            if settings.relay.authMode == "api_key" and not settings.relay.apiKey:
-                raise _relayNeeds("UDP_RELAY_API_KEY", "api_key")
-            if settings.relay.authMode == "jwt" and not settings.relay.jwtSecret:
-                raise _relayNeeds("UDP_RELAY_JWT_SECRET", "jwt")
-        _, dns = self.dns
-        return {
-            **dns,
-            "/session": SessionEndpoint(
-                self.sessions,
-                self.metrics,
-                self.now,
-                settings=settings.session,
-                tcp=settings.tcp,
-                dns=settings.dns,
-                relay=settings.relay,
-                credentials=credentials,
-                services=settings.server.services,
-                base=self.base,
-            ),
-            "/udp-relay/token": RelayTokenEndpoint(
-                credentials, self.sessions, self.metrics, self.now
-            ),
-        }
-
     def _notices(self) -> Iterable[str]:
         """
         What the operator should know, beyond that the server is ready.
@@ -535,8 +265,8 @@ class Aero:
                 "TRUST_PROXY=1 is ignored, because this process terminates TLS itself: name the"
                 " proxies in AERO_TRUSTED_PROXIES if there are any in front"
             )
-        if self.settings.egress.allowPrivate:
-            yield "TCP_ALLOW_PRIVATE_IPS=1: browsers reach this machine and its private networks"
+        for service in self.services:
+            yield from service.notices()
 
     def _drainStarted(self) -> None:
         self.readiness.drain()
@@ -544,8 +274,8 @@ class Aero:
     def _stopped(self) -> None:
         if self.certificates is not None:
             self.certificates.stop()
-        if "gateway" in self.settings.server.services:
-            self.dns[0].stop()
+        for service in self.services:
+            service.stop()
         close = getattr(self.frontEnd, "close", None)
         if close is not None:
             close()
@@ -577,9 +307,3 @@ class _Draining:
         """
         for endpoint in self._endpoints:
             endpoint.abort()
-
-
-def _relayNeeds(variable: str, mode: str) -> ConfigurationError:
-    return ConfigurationError(
-        variable, None, f"{variable} is required when UDP_RELAY_AUTH_MODE={mode}"
-    )

@@ -30,13 +30,14 @@ LEVELS = {
     "web": 4,
     "ws": 4,
     "rtc": 4,
-    "app": 5,
+    "services": 5,
+    "app": 6,
     "usage": 5,
     "_page": 4,
     "_process": 4,
     "_reactor": 5,
     "docs": 6,
-    "tap": 6,
+    "tap": 7,
     "smoke": 6,
 }
 

@@ -1,0 +1,108 @@
+# -*- test-case-name: aero.test.test_app -*-
+"""
+The gateway: sessions, TCP over WebSocket, DNS over HTTPS.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, Sequence
+
+from twisted.web.resource import IResource
+
+from aero.errors import ConfigurationError
+from aero.web.relaytoken import RelayCredentials, RelayTokenEndpoint
+from aero.web.session import SessionEndpoint
+from aero.ws.endpoint import WebSocketEndpoint
+from aero.ws.mux import MuxEndpoint, MuxProtocol
+from aero.ws.tcp import TCPEndpoint, TCPTunnelProtocol
+
+from .parts import Parts
+from .service import Service
+
+
+class GatewayService(Service):
+    """
+    The service C{gateway} (gateway.md).
+    """
+
+    name = "gateway"
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        tcpProtocol: type[TCPTunnelProtocol] = TCPTunnelProtocol,
+        muxProtocol: type[MuxProtocol] = MuxProtocol,
+    ) -> None:
+        super().__init__(parts)
+        self._tcpProtocol = tcpProtocol
+        self._muxProtocol = muxProtocol
+
+    def resources(self) -> Mapping[str, IResource]:
+        """
+        Sessions, relay credentials, DNS over HTTPS.
+        """
+        parts = self.parts
+        settings = parts.settings
+        credentials = RelayCredentials(settings.relay)
+        if settings.relay.baseURL:
+            if settings.relay.authMode == "api_key" and not settings.relay.apiKey:
+                raise _relayNeeds("UDP_RELAY_API_KEY", "api_key")
+            if settings.relay.authMode == "jwt" and not settings.relay.jwtSecret:
+                raise _relayNeeds("UDP_RELAY_JWT_SECRET", "jwt")
+        _, dns = parts.dns
+        return {
+            **dns,
+            "/session": SessionEndpoint(
+                parts.sessions,
+                parts.metrics,
+                parts.now,
+                settings=settings.session,
+                tcp=settings.tcp,
+                dns=settings.dns,
+                relay=settings.relay,
+                credentials=credentials,
+                services=settings.server.services,
+                base=parts.base,
+            ),
+            "/udp-relay/token": RelayTokenEndpoint(
+                credentials, parts.sessions, parts.metrics, parts.now
+            ),
+        }
+
+    def endpoints(self) -> Sequence[WebSocketEndpoint]:
+        """
+        C{/tcp} and C{/tcp-mux}.
+        """
+        parts = self.parts
+        shared: dict[str, Any] = {
+            "gate": parts.upgradeGate,
+            "clock": parts.reactor,
+            "metrics": parts.metrics,
+            "settings": parts.settings.tcp,
+            "dialer": parts.dialer,
+            "slots": parts.slots,
+        }
+        return (
+            TCPEndpoint(protocol=self._tcpProtocol, **shared),
+            MuxEndpoint(protocol=self._muxProtocol, **shared),
+        )
+
+    def notices(self) -> Iterable[str]:
+        """
+        What opens private networks.
+        """
+        if self.parts.settings.egress.allowPrivate:
+            yield "TCP_ALLOW_PRIVATE_IPS=1: browsers reach this machine and its private networks"
+
+    def stop(self) -> None:
+        """
+        Close the sockets of the DNS engine.
+        """
+        self.parts.dns[0].stop()
+
+
+def _relayNeeds(variable: str, mode: str) -> ConfigurationError:
+    return ConfigurationError(
+        variable, None, f"{variable} is required when UDP_RELAY_AUTH_MODE={mode}"
+    )

@@ -1,0 +1,274 @@
+# -*- test-case-name: aero.test.test_app -*-
+"""
+What the services share: each part is made once, when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import Any, Callable, Iterable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from twisted.web.resource import IResource
+
+from aero.auth.sessions import Revocations, Sessions
+from aero.metrics import ROWS, Metrics
+from aero.net.certificates import CertificateSource
+from aero.net.dialer import Dialer
+from aero.net.dns.engine import DNSEngine
+from aero.net.resolver import Resolver, SystemResolver
+from aero.net.state import StateDirectory, defaultStatePath
+from aero.net.tlssource import certificateSource
+from aero.policy.clientaddress import ClientAddresses
+from aero.policy.egress import EgressPolicy
+from aero.policy.headers import ResponseHeaders
+from aero.policy.origin import Origins
+from aero.settings import Settings, isInternalName
+from aero.web.dns import dnsEndpoints
+from aero.web.health import Readiness
+from aero.ws.handshake import UpgradeGate
+from aero.ws.slots import TunnelSlots
+
+#: The other names of this machine that an internal site answers to.
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+class Parts:
+    """
+    The parts of one server, as far as more than one service uses them.
+
+    @ivar settings: All settings.
+    @ivar reactor: The reactor.
+    @ivar environ: For the place of the state directory when no setting names it.
+    @ivar now: Gives the seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        *,
+        environ: Mapping[str, str] = {},
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.reactor = reactor
+        self.environ = environ
+        self.now = now
+
+    # -- what users override
+
+    def makeEgressPolicy(self) -> EgressPolicy:
+        """
+        The policy about targets. It decides before and after a name is resolved, and no
+        endpoint connects to anything that it did not approve.
+        """
+        egress = self.settings.egress
+        return EgressPolicy(
+            profile=egress.profile,
+            allowPrivate=egress.allowPrivate,
+            allowedHosts=egress.allowedHosts,
+            blockedHosts=egress.blockedHosts,
+            requireName=egress.requireName,
+            allowedPorts=egress.allowedPorts,
+        )
+
+    def makeResolver(self) -> Resolver:
+        """
+        What looks up the names of targets: the system's resolver.
+        """
+        return SystemResolver(self.reactor, self.settings.egress, self.metrics)
+
+    # -- facts that follow from the settings
+
+    @property
+    def isEdge(self) -> bool:
+        """
+        Whether this process serves pages.
+        """
+        return "edge" in self.settings.server.services
+
+    @property
+    def isInternal(self) -> bool:
+        """
+        Whether the site has a name that only this network knows.
+        """
+        return isInternalName(self.settings.server.domain)
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """
+        The names that requests may be for; C{None} for any, behind a proxy.
+        """
+        if not self.isEdge or self.certificates is None:
+            return None
+        domain = self.settings.server.domain
+        own = f"[{domain}]" if ":" in domain else domain
+        return frozenset({own, *(LOCAL_HOSTS if self.isInternal else ())})
+
+    @property
+    def base(self) -> str:
+        """
+        The path of the public base URL.
+        """
+        return urlsplit(self.settings.session.publicBaseURL).path.rstrip("/") or "/"
+
+    def ownOrigins(self) -> Iterable[str]:
+        """
+        The origins of the site itself.
+        """
+        parts = urlsplit(self.settings.session.publicBaseURL)
+        yield f"{parts.scheme}://{parts.netloc}"
+        if self.hosts is not None and self.isInternal:
+            # The same page, by the other names that it is served under.
+            for host in sorted(self.hosts):
+                yield f"https://{host}:{self.settings.server.httpsPort}"
+
+    def allowedOrigins(self) -> Sequence[str]:
+        """
+        The origins that may use the services.
+        """
+        return self.settings.session.allowedOrigins or tuple(self.ownOrigins())
+
+    # -- the parts
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """
+        The live metrics.
+        """
+        return Metrics(ROWS, process=True)
+
+    @cached_property
+    def state(self) -> StateDirectory:
+        """
+        The state directory, opened when something first has to be kept.
+        """
+        named = self.settings.server.stateDir
+        state = StateDirectory(named or defaultStatePath(self.environ))
+        state.open()
+        return state
+
+    @cached_property
+    def certificates(self) -> CertificateSource | None:
+        """
+        Where certificates come from; C{None} without TLS.
+        """
+        return certificateSource(
+            self.settings.server,
+            self.settings.tls,
+            openState=lambda: self.state,
+            clock=self.reactor,
+            now=self.now,
+            metrics=self.metrics,
+        )
+
+    @cached_property
+    def responseHeaders(self) -> ResponseHeaders:
+        """
+        The headers of every response.
+        """
+        http = self.settings.http
+        if self.isEdge:
+            return ResponseHeaders.edge(http.hstsMaxAge, http.connectSources)
+        return ResponseHeaders.gateway(http.isolate)
+
+    @cached_property
+    def clientAddresses(self) -> ClientAddresses:
+        """
+        Tells clients from proxies.
+        """
+        server = self.settings.server
+        return ClientAddresses(
+            trust=server.trustProxy or bool(server.trustedProxies),
+            networks=server.trustedProxies,
+            terminatesTLS=self.certificates is not None,
+        )
+
+    @cached_property
+    def origins(self) -> Origins:
+        """
+        Decides about origins.
+        """
+        return Origins(self.allowedOrigins())
+
+    @cached_property
+    def revocations(self) -> Revocations:
+        """
+        Sessions that ended before their time.
+        """
+        return Revocations()
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """
+        Makes and checks sessions; the key is given, or kept in the state directory.
+        """
+        session = self.settings.session
+        secret = session.secret or self.state.secret("session-secret")
+        return Sessions(
+            (secret, *session.previousSecrets), session.ttl, session.sameSite, self.revocations
+        )
+
+    @cached_property
+    def readiness(self) -> Readiness:
+        """
+        What C{/readyz} tells.
+        """
+        return Readiness()
+
+    @cached_property
+    def upgradeGate(self) -> UpgradeGate:
+        """
+        The checks that all WebSocket endpoints share.
+        """
+        return UpgradeGate(
+            clock=self.reactor,
+            sessions=self.sessions,
+            origins=self.origins,
+            blockedClients=self.settings.egress.blockedClients,
+            upgradesPerMinutePerIP=self.settings.session.upgradesPerMinutePerIP,
+            maxTargetLength=self.settings.http.maxTargetLength,
+            wallClock=self.now,
+        )
+
+    @cached_property
+    def slots(self) -> TunnelSlots:
+        """
+        How many tunnels a session and an address have.
+        """
+        return TunnelSlots(self.settings.tcp, self.metrics)
+
+    @cached_property
+    def egressPolicy(self) -> EgressPolicy:
+        """
+        See L{makeEgressPolicy}.
+        """
+        return self.makeEgressPolicy()
+
+    @cached_property
+    def dialer(self) -> Dialer:
+        """
+        Connects to targets: resolve, decide, connect to the address that was decided about.
+        """
+        return Dialer(
+            self.reactor,
+            self.makeResolver(),
+            self.egressPolicy,
+            self.metrics,
+            connectTimeout=self.settings.tcp.connectTimeout,
+        )
+
+    @cached_property
+    def dns(self) -> tuple[DNSEngine, Mapping[str, IResource]]:
+        """
+        The DNS engine, and the resources that answer from it.
+        """
+        return dnsEndpoints(
+            self.settings.dns,
+            reactor=self.reactor,
+            metrics=self.metrics,
+            sessions=self.sessions,
+            now=self.now,
+        )

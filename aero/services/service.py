@@ -1,0 +1,63 @@
+# -*- test-case-name: aero.test.test_app -*-
+"""
+What a service adds to the server.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable, Mapping, Sequence
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.web.resource import IResource
+
+from aero.ws.endpoint import WebSocketEndpoint
+
+from .parts import Parts
+
+
+class Service:
+    """
+    One of the names of C{--services}. Every method may be left as it is.
+
+    @cvar name: The name.
+    @ivar parts: What it shares with the others.
+    """
+
+    name = ""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def resources(self) -> Mapping[str, IResource]:
+        """
+        Its HTTP resources by path.
+        """
+        return {}
+
+    def endpoints(self) -> Sequence[WebSocketEndpoint]:
+        """
+        Its WebSocket endpoints; they drain by themselves.
+        """
+        return ()
+
+    def notices(self) -> Iterable[str]:
+        """
+        Sentences for the operator about how it is set.
+        """
+        return ()
+
+    def drain(self) -> Deferred[object]:
+        """
+        Take nothing new, and ask what is open to end; fires when nothing is left.
+        """
+        return succeed(None)
+
+    def abort(self) -> None:
+        """
+        End at once what did not end by itself.
+        """
+
+    def stop(self) -> None:
+        """
+        Give everything back; called last of all.
+        """
