@@ -1,0 +1,144 @@
+# -*- test-case-name: aero.stack.test.test_stack -*-
+"""
+What the outside tells the stack to do.
+
+A command about a connection that is over already is ignored: it crossed the event that said so.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Union
+
+
+class AcceptTCP(NamedTuple):
+    """
+    The outside is connected: answer the SYN, if it was not answered on credit already.
+    """
+
+    connection: int
+
+
+class RejectTCP(NamedTuple):
+    """
+    The outside cannot or must not connect. The guest gets a reset, or where its SYN is still
+    held and the reason allows it, the ICMP error that says more.
+
+    @ivar reason: C{refused}, C{unreachable}, C{prohibited} or C{timeout}.
+    """
+
+    connection: int
+    reason: str
+
+
+class ConnectTCP(NamedTuple):
+    """
+    Connect to the guest.
+
+    @ivar connection: A number from C{Stack.newConnection}.
+    @ivar source: Whom the guest sees; the gateway for what runs in its LAN.
+    @ivar sourcePort: 0 for one that is free.
+    """
+
+    connection: int
+    source: int
+    sourcePort: int
+    destination: int
+    destinationPort: int
+
+
+class SendTCP(NamedTuple):
+    """
+    Data for the guest. It is always taken; C{Stack.sendRoom} tells when to stop offering more.
+    """
+
+    connection: int
+    data: bytes
+
+
+class ConsumeTCP(NamedTuple):
+    """
+    The outside has taken so many bytes of what the guest sent: the window opens again.
+    """
+
+    connection: int
+    size: int
+
+
+class CloseTCP(NamedTuple):
+    """
+    Nothing more comes from the outside; the FIN follows the data that is waiting.
+    """
+
+    connection: int
+
+
+class AbortTCP(NamedTuple):
+    """
+    Reset the connection.
+    """
+
+    connection: int
+
+
+class SendUDP(NamedTuple):
+    """
+    A datagram for the guest.
+
+    @ivar hardwareAddress: Where it goes; C{None} for wherever the destination was last seen.
+    """
+
+    source: int
+    sourcePort: int
+    destination: int
+    destinationPort: int
+    data: bytes
+    hardwareAddress: bytes | None = None
+
+
+class SendEchoReply(NamedTuple):
+    """
+    An answer to C{EchoRequested}.
+
+    @ivar source: Who answers.
+    @ivar ttl: As it arrived.
+    """
+
+    source: int
+    destination: int
+    identifier: int
+    sequence: int
+    data: bytes
+    ttl: int = 64
+
+
+class RefuseUDP(NamedTuple):
+    """
+    Tell the guest that its datagram was not delivered (RFC 1122 section 4.1.3.1).
+
+    The first four are those of the C{UDPReceived} it is about.
+
+    @ivar size: Bytes of its payload.
+    @ivar code: The code of the ICMP message of type 3: 1 host unreachable, 3 port unreachable,
+        13 prohibited.
+    """
+
+    source: int
+    sourcePort: int
+    destination: int
+    destinationPort: int
+    size: int
+    code: int
+
+
+Command = Union[
+    AcceptTCP,
+    RejectTCP,
+    ConnectTCP,
+    SendTCP,
+    ConsumeTCP,
+    CloseTCP,
+    AbortTCP,
+    SendUDP,
+    SendEchoReply,
+    RefuseUDP,
+]
