@@ -98,11 +98,12 @@ class InternalCA:
         root = self.root.chain[0]
         key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+        subject = _siteSubject(domain)
+        alternatives = x509.SubjectAlternativeName(_alternativeNames(domain))
         certificate = (
-            # Without a subject, the alternative names have to be critical (RFC 5280 section
-            # 4.2.1.6).
-            self._builder(x509.Name([]), root.subject, key, now, SITE_LIFE)
-            .add_extension(x509.SubjectAlternativeName(_alternativeNames(domain)), critical=True)
+            self._builder(subject, root.subject, key, now, SITE_LIFE)
+            # Critical without a subject, and only then (RFC 5280 section 4.2.1.6).
+            .add_extension(alternatives, critical=not subject.rdns)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_keyUsage(signs=True), critical=True)
             .add_extension(usage, critical=False)
@@ -309,6 +310,17 @@ class InternalSource:
         made = self.ca.certify(self._domain)
         self._state.writeAtomically(SITE, made.keyPEM() + made.certificatesPEM(), 0o600)
         return made
+
+
+def _siteSubject(domain: str) -> x509.Name:
+    """
+    The subject of a site's certificate. No client goes by it, but some that are built on GnuTLS
+    give up over an empty one; it is empty only for names that do not fit (RFC 5280 appendix
+    A.1, ub-common-name).
+    """
+    if len(domain) > 64:
+        return x509.Name([])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, domain)])
 
 
 def _alternativeNames(domain: str) -> list[x509.GeneralName]:

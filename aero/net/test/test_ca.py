@@ -183,8 +183,19 @@ class SourceTests(_CATestCase):
         extensions = leaf.chain[0].extensions
         usage = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         self.assertEqual(list(usage), [ExtendedKeyUsageOID.SERVER_AUTH])
-        self.assertTrue(extensions.get_extension_for_class(x509.SubjectAlternativeName).critical)
         self.assertLessEqual(leaf.notBefore, EPOCH - 3600)
+
+    def test_subject(self) -> None:
+        """
+        The certificate has the site's name as its subject; where the name is too long for that
+        it has none, and the alternative names are critical instead (RFC 5280 section 4.2.1.6).
+        """
+        long = ".".join(["l" * 32] * 3)
+        for domain, subject in (("pc.internal", "CN=pc.internal"), (long, "")):
+            leaf = self.shown(self.source(domain)).chain[0]
+            self.assertEqual(leaf.subject.rfc4514_string(), subject)
+            names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            self.assertEqual(names.critical, not subject)
 
     def test_address(self) -> None:
         """
