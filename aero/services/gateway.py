@@ -90,10 +90,12 @@ class GatewayService(Service):
 
     def notices(self) -> Iterable[str]:
         """
-        What opens private networks.
+        What opens private networks, or the resolver.
         """
         if self.parts.settings.egress.allowPrivate:
             yield "TCP_ALLOW_PRIVATE_IPS=1: browsers reach this machine and its private networks"
+        if not self.parts.settings.dns.requireSession:
+            yield "AERO_DNS_REQUIRE_SESSION=0: whoever reaches this server may ask it for names"
 
     def stop(self) -> None:
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from aero.policy.upstreams import Upstream
 
-from ._parsers import integer, listOf, milliseconds, number
+from ._parsers import flag, integer, listOf, milliseconds, number
 from ._table import group, setting
 
 
@@ -110,6 +110,14 @@ class DNSSettings:
         default=True,
         parse=lambda value: value.strip() != "0",
         help="0 stops mixing the case of names sent over UDP, for upstreams that do not repeat it.",
+    )
+    requireSession: bool = setting(
+        variable="AERO_DNS_REQUIRE_SESSION",
+        option="dns-require-session",
+        default=True,
+        parse=flag,
+        help="0 answers names without a session, for resolvers and tools that have no cookies; the limit for each"
+        " address holds all the same.",
     )
     qpsPerIP: float = setting(
         variable="DNS_QPS_PER_IP",

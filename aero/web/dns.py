@@ -26,9 +26,8 @@ from aero.wire.dns import FORMERR, HEADER_SIZE, NOERROR, NXDOMAIN, SERVFAIL, ide
 from aero.wire.dnsquery import parseQuery
 
 from .bodies import DNS, JSON, MAX_BODY_BYTES, MAX_IGNORED_BODY_BYTES, contentType, readBody
-from .credentials import requireSession
 from .dnsjson import DNSJSONEndpoint
-from .dnslimit import NO_SESSION, DNSLimit
+from .dnslimit import DNSAdmission
 from .dnsupstream import httpsFactory
 from .endpoint import Endpoint, Rendered
 from .replies import Header, reply, retryAfter
@@ -52,21 +51,15 @@ class DNSQueryEndpoint(Endpoint):
     def __init__(
         self,
         engine: DNSEngine,
-        sessions: Sessions,
-        now: Callable[[], float],
-        *,
-        limit: DNSLimit,
+        admission: DNSAdmission,
         maxQueryBytes: int,
     ) -> None:
         """
-        @param now: The current time in seconds since the epoch.
         @param maxQueryBytes: Bytes of a query; a larger one is a 413.
         """
         super().__init__()
         self._engine = engine
-        self._sessions = sessions
-        self._now = now
-        self._limit = limit
+        self._admission = admission
         self._maxQueryBytes = maxQueryBytes
         self._maxCharacters = base64url.encodedLength(maxQueryBytes)
 
@@ -74,7 +67,7 @@ class DNSQueryEndpoint(Endpoint):
         """
         Answer the query in the parameter C{dns}.
         """
-        wait = self._admit(request)
+        wait = self._admission.admit(request)
         if wait:
             return _tooMany(request, wait)
         values = request.args.get(b"dns", [])
@@ -97,7 +90,7 @@ class DNSQueryEndpoint(Endpoint):
         # is never wanted here, and parsing so much of it takes long.
         isJSON = contentType(request) == JSON
         body = readBody(request, MAX_IGNORED_BODY_BYTES if isJSON else MAX_BODY_BYTES)
-        wait = self._admit(request)
+        wait = self._admission.admit(request)
         if wait:
             return _tooMany(request, wait)
         lines = request.requestHeaders.getRawHeaders(b"Content-Type", [b""])
@@ -106,15 +99,6 @@ class DNSQueryEndpoint(Endpoint):
         if not body.value:
             return _replyError(request, 400)
         return self._answer(request, body.value)
-
-    def _admit(self, request: AeroRequest) -> float:
-        """
-        Check the session, then the rate.
-
-        @return: Seconds to wait before the request could be answered; usually none.
-        """
-        requireSession(request, self._sessions, self._now(), NO_SESSION)
-        return self._limit.take(request)
 
     def _answer(self, request: AeroRequest, message: bytes) -> Rendered:
         if len(message) > self._maxQueryBytes:
@@ -148,11 +132,11 @@ def dnsEndpoints(
     engine = DNSEngine(
         settings, reactor=reactor, metrics=metrics, https=https, randomness=randomness
     )
-    limit = DNSLimit(settings, metrics, now)
+    admission = DNSAdmission(settings, sessions, metrics, now)
     size = settings.maxQueryBytes
     return engine, {
-        "/dns-query": DNSQueryEndpoint(engine, sessions, now, limit=limit, maxQueryBytes=size),
-        "/dns-json": DNSJSONEndpoint(engine, sessions, now, limit=limit, maxQueryBytes=size),
+        "/dns-query": DNSQueryEndpoint(engine, admission, size),
+        "/dns-json": DNSJSONEndpoint(engine, admission, size),
     }
 
 

@@ -6,9 +6,8 @@ DNS as JSON at C{/dns-json} (gateway.md section 14.2), for pages that parse no D
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Callable, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from aero.auth.sessions import Sessions
 from aero.errors import DecodeError, Refused
 from aero.net.dns.engine import Answer, DNSEngine
 from aero.policy.numeric import ipv4Text, ipv6Text
@@ -31,8 +30,7 @@ from aero.wire.dns import (
 from aero.wire.dnsanswer import Record, addressRecords
 from aero.wire.dnsquery import Query
 
-from .credentials import requireSession
-from .dnslimit import NO_SESSION, DNSLimit
+from .dnslimit import DNSAdmission
 from .endpoint import Endpoint, Rendered
 from .replies import replyJSON
 
@@ -54,21 +52,15 @@ class DNSJSONEndpoint(Endpoint):
     def __init__(
         self,
         engine: DNSEngine,
-        sessions: Sessions,
-        now: Callable[[], float],
-        *,
-        limit: DNSLimit,
+        admission: DNSAdmission,
         maxQueryBytes: int,
     ) -> None:
         """
-        @param now: The current time in seconds since the epoch.
         @param maxQueryBytes: Bytes of a query as a DNS message; a larger one is a 413.
         """
         super().__init__()
         self._engine = engine
-        self._sessions = sessions
-        self._now = now
-        self._limit = limit
+        self._admission = admission
         self._maxQueryBytes = maxQueryBytes
 
     def render_GET(self, request: AeroRequest) -> Rendered:
@@ -77,8 +69,7 @@ class DNSJSONEndpoint(Endpoint):
 
         @raise Refused: Any of rows 1 to 6 of section 14.2.
         """
-        requireSession(request, self._sessions, self._now(), NO_SESSION)
-        wait = self._limit.take(request)
+        wait = self._admission.admit(request)
         if wait:
             raise Refused(
                 429, "too_many_requests", "Rate limit exceeded", reason="rate", retryAfter=wait

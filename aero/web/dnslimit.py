@@ -1,16 +1,19 @@
 # -*- test-case-name: aero.web.test.test_dns -*-
 """
-The limit on DNS queries from one client address (gateway.md section 7.2).
+Who may ask for names, and how often (gateway.md sections 7.2 and 14.1).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Final
 
+from aero.auth.sessions import Sessions
 from aero.metrics import Metrics
 from aero.metrics import dns as rows
 from aero.policy.quota import TokenBuckets, addressKey
 from aero.settings.dns import DNSSettings
+
+from .credentials import requireSession
 
 if TYPE_CHECKING:
     from .request import AeroRequest
@@ -19,27 +22,38 @@ if TYPE_CHECKING:
 NO_SESSION: Final = "Missing or invalid session"
 
 
-class DNSLimit:
+class DNSAdmission:
     """
-    One table of buckets for every endpoint that resolves names, so that using two of them
-    gives nobody twice as much.
+    The session that a question needs, and one table of buckets by client address for every
+    endpoint that resolves names, so that using two of them gives nobody twice as much.
     """
 
-    def __init__(self, settings: DNSSettings, metrics: Metrics, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: DNSSettings,
+        sessions: Sessions,
+        metrics: Metrics,
+        now: Callable[[], float],
+    ) -> None:
         """
-        @param now: The current time in seconds.
+        @param now: The current time in seconds since the epoch.
         """
+        self._sessions = sessions if settings.requireSession else None
         self._buckets = TokenBuckets(settings.qpsPerIP, settings.burstPerIP)
         self._limited = metrics.counter(rows.LIMITED)
         self._now = now
 
-    def take(self, request: AeroRequest) -> float:
+    def admit(self, request: AeroRequest) -> float:
         """
-        Count a request.
+        Check the session, where one is needed, and count the request.
 
         @return: 0.0 where it may be answered, else the seconds until it could be.
+        @raise Refused: 401, there is no session.
         """
-        wait = self._buckets.take(addressKey(request.client.ip), self._now())
+        now = self._now()
+        if self._sessions is not None:
+            requireSession(request, self._sessions, now, NO_SESSION)
+        wait = self._buckets.take(addressKey(request.client.ip), now)
         if wait:
             self._limited.inc()
         return wait

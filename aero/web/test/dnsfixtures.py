@@ -18,7 +18,7 @@ from aero.settings.dns import DNSSettings
 from aero.testing.web import WebClient
 from aero.web.dns import DNSQueryEndpoint
 from aero.web.dnsjson import DNSJSONEndpoint
-from aero.web.dnslimit import DNSLimit
+from aero.web.dnslimit import DNSAdmission
 from aero.web.router import Router
 from aero.wire.dnsanswer import ScannedAnswer
 from aero.wire.dnsquery import Question
@@ -81,19 +81,10 @@ class DNSCase(SynchronousTestCase):
         self.engine = DNSEngine(
             made, reactor=self.clock, metrics=self.metrics, exchanges=[self.upstream]
         )
-        limit = DNSLimit(made, self.metrics, self.clock.seconds)
+        admission = DNSAdmission(made, sessions, self.metrics, self.clock.seconds)
         router = Router()
         for path, kind in (("/dns-query", DNSQueryEndpoint), ("/dns-json", DNSJSONEndpoint)):
-            router.addResource(
-                path,
-                kind(
-                    self.engine,
-                    sessions,
-                    self.clock.seconds,
-                    limit=limit,
-                    maxQueryBytes=made.maxQueryBytes,
-                ),
-            )
+            router.addResource(path, kind(self.engine, admission, made.maxQueryBytes))
         self.client = WebClient(router, clock=self.clock, metrics=self.metrics)
 
     def counted(self, name: str, **labels: str) -> float:

@@ -156,6 +156,18 @@ class DNSQueryEndpointTests(DNSCase):
         response = self.client.request(b"GET", "/dns-query")
         self.assertEqual(response.error(), (401, "unauthorized"))
 
+    def test_openToAll(self) -> None:
+        """
+        Where no session is required a question needs no cookie, and the limit for each address
+        holds all the same.
+        """
+        self.makeSite(requireSession=False, qpsPerIP=1, burstPerIP=1)
+        bare = {b"Cookie": None}
+        exchange = self.start(asked(), headers=bare)
+        self.upstream.answer(answered(self.upstream.asked[0][0]))
+        self.assertEqual(exchange.response().status, 200)
+        self.assertEqual(self.post(asked(), headers=bare).status, 429)
+
     def test_sessionFirst(self) -> None:
         """
         Nobody without a session uses up the tokens of an address.
