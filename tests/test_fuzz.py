@@ -56,6 +56,12 @@ class TargetTests(SynchronousTestCase):
         """
         self._keeps("tcpmuxpayload")
 
+    def test_l2Tunnel(self) -> None:
+        """
+        Messages of the Ethernet tunnel are read or refused.
+        """
+        self._keeps("l2tunnel")
+
     def test_webSocket(self) -> None:
         """
         Messages are the same however they arrive.
