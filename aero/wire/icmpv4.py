@@ -12,10 +12,14 @@ from .checksum import checksum, onesSum
 #: Bytes of the header of every message made here.
 HEADER = 8
 
+#: The most that an error repeats of the packet it is about.
+MAX_QUOTE = 576 - 20 - HEADER
+
 ECHO_REPLY = 0
 UNREACHABLE = 3
 ECHO_REQUEST = 8
 TIME_EXCEEDED = 11
+PARAMETER_PROBLEM = 12
 
 #: Codes of L{UNREACHABLE} (RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1).
 NET_UNREACHABLE = 0
@@ -24,6 +28,10 @@ PROTOCOL_UNREACHABLE = 2
 PORT_UNREACHABLE = 3
 FRAGMENTATION_NEEDED = 4
 PROHIBITED = 13
+
+#: Codes of L{TIME_EXCEEDED}.
+TTL_EXCEEDED = 0
+REASSEMBLY_EXCEEDED = 1
 
 #: Types that report an error, about which no error is ever sent (RFC 1122 section 3.2.2).
 ERRORS = frozenset({3, 4, 5, 11, 12})
@@ -57,8 +65,7 @@ def build(kind: int, code: int, rest: int, data: bytes) -> bytes:
 
 def quote(packet: bytes, offset: int, end: int) -> bytes:
     """
-    What an error repeats of the packet it is about: its header and the first 8 bytes behind
-    (RFC 792), which hold the ports.
+    What an error repeats of the packet it is about: as much as fits in 576 bytes together with
+    the headers in front of it (RFC 1812 section 4.3.2.3), which is the ports and some payload.
     """
-    headerLength = (packet[offset] & 15) * 4
-    return packet[offset : min(end, offset + headerLength + 8)]
+    return packet[offset : min(end, offset + MAX_QUOTE)]

@@ -25,6 +25,11 @@ OFFSET_MASK = 0x1FFF
 
 LIMITED_BROADCAST = 0xFFFFFFFF
 
+_END_OF_OPTIONS = 0
+_NO_OPERATION = 1
+#: Loose and strict.
+_SOURCE_ROUTES = (131, 137)
+
 _HEADER = struct.Struct("!BBHHHBBHII")
 
 
@@ -50,6 +55,25 @@ def verify(packet: bytes, offset: int) -> str:
     if onesSum(packet[offset : offset + headerLength]) != 0xFFFF:
         return "checksum"
     return ""
+
+
+def routesItself(packet: bytes) -> bool:
+    """
+    Whether the options of a verified packet, which begins at 0, hold a route that its sender
+    chose (RFC 791 section 3.1); options that make no sense count as one.
+    """
+    place, end = HEADER, (packet[0] & 15) * 4
+    while place < end:
+        kind = packet[place]
+        if kind == _END_OF_OPTIONS:
+            return False
+        if kind == _NO_OPERATION:
+            place += 1
+            continue
+        if kind in _SOURCE_ROUTES or place + 1 >= end or packet[place + 1] < 2:
+            return True
+        place += packet[place + 1]
+    return place > end
 
 
 def buildHeader(

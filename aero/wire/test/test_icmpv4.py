@@ -43,8 +43,8 @@ class ICMPTests(SynchronousTestCase):
 
     def test_quote(self) -> None:
         """
-        An error repeats the header with its options and 8 bytes, or what there is.
+        An error repeats what fits in 576 bytes with two headers, or what there is.
         """
-        packet = bytes([0x46]) + bytes(23) + bytes(range(16))
-        self.assertEqual(icmpv4.quote(packet, 0, len(packet)), packet[:32])
-        self.assertEqual(icmpv4.quote(packet, 0, 28), packet[:28])
+        packet = bytes([0x46]) + bytes(2_000)
+        self.assertEqual(icmpv4.quote(packet, 0, len(packet)), packet[:548])
+        self.assertEqual(icmpv4.quote(packet, 4, 28), packet[4:28])

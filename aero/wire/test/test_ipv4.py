@@ -70,6 +70,39 @@ class VerifyTests(SynchronousTestCase):
         self.assertIn(ipv4.verify(packet, offset), ("", "short", "version", "length", "checksum"))
 
 
+class RoutesItselfTests(SynchronousTestCase):
+    """
+    L{ipv4.routesItself}.
+    """
+
+    def _routes(self, options: str) -> bool:
+        raw = bytes.fromhex(options)
+        return ipv4.routesItself(bytes([0x45 + len(raw) // 4]) + bytes(19) + raw + b"\x83" * 8)
+
+    def test_harmless(self) -> None:
+        """
+        No options, a router alert, a timestamp between paddings, and what follows the end of the
+        options are fine.
+        """
+        for options in ("", "94040000", "0144080500000000000000" + "00", "00838383"):
+            self.assertFalse(self._routes(options), options)
+
+    def test_routes(self) -> None:
+        """
+        Loose and strict source routes are found, behind another option too.
+        """
+        for options in ("83070408080808" + "00", "89070408080808" + "00", "9404000083030400"):
+            self.assertTrue(self._routes(options), options)
+
+    def test_nonsense(self) -> None:
+        """
+        An option without a length, of less than its own two bytes, and beyond the header count
+        as one.
+        """
+        for options in ("01010194", "94010000", "94000000", "94050000"):
+            self.assertTrue(self._routes(options), options)
+
+
 class HeaderTests(SynchronousTestCase):
     """
     L{ipv4.buildHeader}.
