@@ -11,7 +11,8 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from ._rows import CounterRow, GaugeRow, HistogramRow, Row
+from ._events import Events
+from ._rows import CounterRow, EventRow, GaugeRow, HistogramRow, Row
 
 _M = TypeVar("_M", bound=MetricWrapperBase)
 
@@ -34,8 +35,12 @@ class Metrics:
         prometheus_client.disable_created_metrics()
         self.registry = CollectorRegistry(auto_describe=True)
         self._metrics: dict[str, MetricWrapperBase] = {}
+        self._events: dict[str, Events] = {}
         for row in rows:
-            self._metrics[row.name] = self._make(row)
+            if isinstance(row, EventRow):
+                self._events[row.name] = Events(row)
+            else:
+                self._metrics[row.name] = self._make(row)
         if process:
             prometheus_client.ProcessCollector(registry=self.registry)
 
@@ -71,10 +76,18 @@ class Metrics:
         """
         return self._series(Histogram, row, labels)
 
+    def events(self, row: EventRow) -> Events:
+        """
+        The counts of a family of events.
+        """
+        return self._events[row.name]
+
     def value(self, row: Row, *labels: str) -> float:
         """
         The current value of a counter or gauge; for tests and for the program's own pages.
         """
+        if isinstance(row, EventRow):
+            return float(self._events[row.name].counts.get(labels[0], 0))
         names = dict(zip(row.labels, labels, strict=True))
         return self.registry.get_sample_value(row.name, names) or 0.0
 
@@ -82,7 +95,8 @@ class Metrics:
         """
         All metrics in Prometheus' text format 0.0.4.
         """
-        return prometheus_client.generate_latest(self.registry)
+        page = prometheus_client.generate_latest(self.registry)
+        return page + b"".join(events.exposition() for events in self._events.values())
 
     def _series(self, kind: type[_M], row: Row, labels: tuple[str, ...]) -> _M:
         metric = self._metrics[row.name]

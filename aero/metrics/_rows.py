@@ -35,6 +35,17 @@ class CounterRow(Row):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True)
+class EventRow(CounterRow):
+    """
+    A family of counters with one label, the event, written as whole numbers.
+
+    @ivar events: The events that are there from the start, at 0.
+    """
+
+    events: tuple[str, ...] = ()
+
+
 class GaugeRow(Row):
     """
     A number that goes up and down.
