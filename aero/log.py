@@ -63,6 +63,16 @@ def observerFor(form: str, level: str, stream: IO[str]) -> ILogObserver:
     return FilteringLogObserver(writer, [LogLevelFilterPredicate(_LEVELS[level])])
 
 
+def leastLevel(level: str) -> LogLevel:
+    """
+    The least important level that is written, for those who ask before they emit.
+
+    @param level: In the words of C{LOG_LEVEL}.
+    """
+    least: LogLevel = _LEVELS.get(level, LogLevel.critical)
+    return least
+
+
 def withoutCredentials(text: str) -> str:
     """
     A text with query strings and tokens replaced.

@@ -16,7 +16,7 @@ from aero.errors import DecodeError
 
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]*")
 
-_TO_STANDARD = str.maketrans("-_", "+/")
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 _INDEX = {
     char: index
@@ -56,8 +56,8 @@ def decode(text: str, *, canonical: bool = True) -> bytes:
         raise DecodeError("no bytes have a base64url text of this length")
     if canonical and unused and _INDEX[text[-1]] & unused:
         raise DecodeError("expected the canonical base64url text")
-    padded = text.translate(_TO_STANDARD) + "=" * (-len(text) % 4)
-    return binascii.a2b_base64(padded)
+    standard = text.encode("ascii").translate(_TO_STANDARD)
+    return binascii.a2b_base64(standard + b"=" * (-len(text) % 4))
 
 
 def decodePrefix(text: str, octets: int) -> bytes:

@@ -16,7 +16,8 @@ import uuid
 from typing import Callable, Sequence
 
 from .cookies import sessionCookie, setCookie
-from .tokens import mintToken, verifyToken
+from .tokens import mintToken
+from .verified import VerifiedTokens
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Sessions:
         self._secrets = tuple(secret for secret in secrets if secret)
         if not self._secrets:
             raise ValueError("expected a secret that signs session cookies")
+        self._tokens = VerifiedTokens(self._secrets)
         self._ttl = ttl
         self._sameSite = sameSite
         self._revoked = revoked
@@ -118,7 +120,7 @@ class Sessions:
         @param now: Seconds since 1970.
         """
         value = sessionCookie(cookieLines)
-        token = None if value is None else verifyToken(self._secrets, value, now)
+        token = None if value is None else self._tokens.verify(value, now)
         if token is None:
             return None
         if self._revoked is not None and self._revoked.isRevoked(token.sid, now):

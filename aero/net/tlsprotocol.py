@@ -5,7 +5,8 @@ The server's side of one TLS connection: Twisted's own, made faster and less pat
 Faster: a write goes to OpenSSL whole and comes back in one piece, instead of in records of
 16 KiB that are each copied twice more; a read gives the application all records that arrived
 at once, and no exception marks its end. Much at once goes to the socket without waiting for the
-reactor's next turn.
+reactor's next turn, and so does what answers a read: all of it together, when all that was read
+is dealt with.
 
 Less patient: a client has a limited time for its handshake, and one that does not answer the
 end of the TLS session cannot keep the connection open. A client that speaks plain HTTP is told
@@ -15,6 +16,8 @@ so in HTTP.
 # The methods of Twisted's class have no annotations.
 # mypy: disallow-untyped-calls=False
 from __future__ import annotations
+
+from typing import Any, Callable, cast
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import (
@@ -40,8 +43,12 @@ from .tlsopenssl import DRAIN_BYTES, drain, receive, wasResumed
 #: Bytes that are encrypted in one go; with its overhead this fits in one L{drain}.
 CHUNK_BYTES = 131_072
 
-#: From so many bytes on, the socket is tried at once. Less is worth gathering.
+#: From so many bytes on, the socket is tried at once. Less is worth gathering, unless it is
+#: what answers a read.
 DIRECT_BYTES = 32_768
+
+#: Bytes of small writes that are gathered at the most.
+GATHERED_BYTES = 64_000
 
 #: Seconds to wait for the client's answer to the end of a session, before closing without.
 LINGER = 5.0
@@ -70,6 +77,10 @@ class TLSServerProtocol(BufferingTLSTransport):
         self, factory: TLSServerFactory, wrappedProtocol: IProtocol, _connectWrapped: bool = True
     ) -> None:
         super().__init__(factory, wrappedProtocol, _connectWrapped)
+        self._gathered = _Gathered(super().write, factory.callLater)
+        self._aggregator = cast(Any, self._gathered)
+        self.write = self._gathered.write  # type: ignore[method-assign]
+        self._directFrom = DIRECT_BYTES
         self._greeting: Greeting | None = Greeting()
         self._outcome = ""
         self._deadline: IDelayedCall | None = None
@@ -183,22 +194,29 @@ class TLSServerProtocol(BufferingTLSTransport):
         while True:
             data = drain(self._tlsConnection)
             size = len(data)
-            taken = self._writeDirectly(data) if size >= DIRECT_BYTES else 0
+            taken = self._writeDirectly(data) if size >= self._directFrom else 0
             if taken < size:
                 self.transport.write(bytes(data[taken:]))
             if size < DRAIN_BYTES:
                 return
 
     def _flushReceiveBIO(self) -> None:
-        while not self._lostTLSConnection:
-            data, error = receive(self._tlsConnection)
-            if data and not self._aborted:
-                self.wrappedProtocol.dataReceived(data)
-            if error is not None:
-                self._receiveEnded(error)
-            elif len(data) < DRAIN_BYTES:
-                break
+        self._gathered.corked = True
+        try:
+            while not self._lostTLSConnection:
+                data, error = receive(self._tlsConnection)
+                if data and not self._aborted:
+                    self.wrappedProtocol.dataReceived(data)
+                if error is not None:
+                    self._receiveEnded(error)
+                elif len(data) < DRAIN_BYTES:
+                    break
+        finally:
+            self._gathered.corked = False
+        self._directFrom = 1
+        self._gathered.flush()
         self._flushSendBIO()
+        self._directFrom = DIRECT_BYTES
 
     def _receiveEnded(self, error: SSL.Error) -> None:
         if isinstance(error, SSL.ZeroReturnError):
@@ -207,6 +225,61 @@ class TLSServerProtocol(BufferingTLSTransport):
             self._tlsShutdownFinished(None)
         else:
             self._tlsShutdownFinished(Failure(error))
+
+
+class _Gathered:
+    """
+    Small writes, gathered until the reactor's next turn so that they share a record; or, while
+    it is corked, until whoever corked it flushes it. It is what Twisted's class has for that,
+    without a timer for each answer.
+
+    @ivar corked: Whether somebody will flush it.
+    """
+
+    __slots__ = ("_callLater", "_pieces", "_room", "_scheduled", "_write", "corked")
+
+    def __init__(
+        self, write: Callable[[bytes], object], callLater: Callable[..., IDelayedCall]
+    ) -> None:
+        self.corked = False
+        self._write = write
+        self._callLater = callLater
+        self._pieces: list[bytes] = []
+        self._room = GATHERED_BYTES
+        self._scheduled: IDelayedCall | None = None
+
+    def write(self, data: bytes) -> None:
+        """
+        Write soon, or at once where there is enough.
+        """
+        # A type that is none raises here, where the mistake is, and a mutable one is copied.
+        self._pieces.append(data + b"")
+        self._room -= len(data)
+        if self._room < 0:
+            self.flush()
+        elif self._scheduled is None and not self.corked:
+            self._scheduled = self._callLater(0, self._turn)
+
+    def flush(self) -> None:
+        """
+        Write what there is.
+        """
+        pieces = self._pieces
+        if pieces:
+            self._pieces, self._room = [], GATHERED_BYTES
+            self._write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def close(self) -> None:
+        """
+        Write what there is, for the last time.
+        """
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+        self._turn()
+
+    def _turn(self) -> None:
+        self._scheduled = None
+        self.flush()
 
 
 class TLSServerFactory(TLSMemoryBIOFactory):

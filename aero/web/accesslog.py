@@ -39,18 +39,30 @@ class AccessLog:
     unless told otherwise.
     """
 
-    def __init__(self, level: LogLevel = LogLevel.debug, *, fullAddresses: bool = False) -> None:
+    def __init__(
+        self,
+        level: LogLevel = LogLevel.debug,
+        *,
+        least: LogLevel = LogLevel.debug,
+        fullAddresses: bool = False,
+    ) -> None:
         """
         @param level: The level of ordinary responses.
+        @param least: The least important level that anybody reads. An event that nobody reads
+            takes a twentieth of a short response's time, so it is not made.
         @param fullAddresses: Whether client addresses are written whole.
         """
         self._level = level
+        self._writesAll = level >= least
+        self._writesErrors = LogLevel.info >= least
         self._fullAddresses = fullAddresses
 
     def responded(self, request: AeroRequest, status: int, duration: float) -> None:
         """
         Log one response.
         """
+        if not (self._writesErrors if status >= 500 else self._writesAll):
+            return
         address = request.client.ip
         _log.emit(
             LogLevel.info if status >= 500 else self._level,

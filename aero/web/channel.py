@@ -96,6 +96,8 @@ class Channel:
         self._bodyPending = False
         self._producer: Any = None
         self._secure = False
+        # Asking the system for it at each request would be a twentieth of a short response.
+        self._host: Any = None
         # Whether the transport has enough to write for now, and whether we stopped reading it.
         self._choked = False
         self._paused = False
@@ -387,7 +389,9 @@ class Channel:
         """
         The address of this end.
         """
-        return self.transport.getHost()
+        if self._host is None:
+            self._host = self.transport.getHost()
+        return self._host
 
     def isSecure(self) -> bool:
         """

@@ -1,6 +1,7 @@
 # -*- test-case-name: aero.web.test.test_h2machine -*-
 """
-The protocol machine of the C{h2} package, with a short way for the bodies of responses.
+The protocol machine of the C{h2} package, with a short way for the bodies of responses and
+for headers that come again.
 
 The machine's own way takes one frame at a time, checks for each what is the same for all, and
 copies it five times; a large file is sixty thousand frames for each gigabyte.
@@ -13,6 +14,8 @@ from h2.connection import ConnectionInputs, H2Connection
 from h2.exceptions import FlowControlError
 from h2.stream import StreamInputs
 
+from .h2fields import RememberingEncoder
+
 _END_STREAM = 0x1
 
 
@@ -23,6 +26,7 @@ class Machine(H2Connection):
 
     def __init__(self, config: H2Configuration) -> None:
         super().__init__(config)
+        self.encoder = RememberingEncoder()
         self._bodies: list[bytes | memoryview] = []
 
     def sendBody(self, streamId: int, data: bytes | memoryview, ended: bool) -> int:

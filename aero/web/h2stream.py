@@ -280,7 +280,7 @@ class Stream:
         """
         The address of this end.
         """
-        return self.connection.transport.getHost()
+        return self.connection.host
 
     def isSecure(self) -> bool:
         """

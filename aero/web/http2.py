@@ -85,9 +85,11 @@ class HTTP2Connection:
     One connection that speaks HTTP/2.
 
     @ivar streams: The streams that have something to receive or to send, by their ids.
+    @ivar host: The address of this end.
     """
 
     transport: Any = None
+    host: Any = None
 
     def __init__(self, site: AeroSite, connection: Connection) -> None:
         self.site = site
@@ -150,6 +152,7 @@ class HTTP2Connection:
         """
         self.transport = transport
         self._secure = ISSLTransport(transport, None) is not None
+        self.host = transport.getHost()
         self.transport.registerProducer(self, True)
         self.h2.initiate_connection()
         self.h2.increment_flow_control_window(_WINDOW - 65_535)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twisted.web import http
+# Each look at an attribute of that module costs a microsecond: it is one with deprecated names.
+from twisted.web.http import RESPONSES
 
 from aero.errors import Refused
 
@@ -33,7 +34,7 @@ def phrase(status: int) -> bytes:
     """
     The reason phrase of a status code.
     """
-    found: bytes = _PHRASES.get(status) or http.RESPONSES.get(status, b"Unknown Status")
+    found: bytes = _PHRASES.get(status) or RESPONSES.get(status, b"Unknown Status")
     return found
 
 

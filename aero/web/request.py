@@ -19,7 +19,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web import http, server
+from twisted.web import server
+from twisted.web.http import NO_BODY_CODES, parse_qs
 from twisted.web.http_headers import Headers
 
 from aero.errors import Refused
@@ -175,7 +176,7 @@ class AeroRequest(server.Request):
             query = self.query
             if query.count(b"&") >= _MAX_ARGUMENTS:
                 query = b"&".join(query.split(b"&", _MAX_ARGUMENTS)[:_MAX_ARGUMENTS])
-            self._args = http.parse_qs(query, 1)
+            self._args = parse_qs(query, 1)
         return self._args
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -291,7 +292,7 @@ class AeroRequest(server.Request):
         set names is taken out; the channel writes that set behind the rest, as it is.
         """
         headers = self.responseHeaders
-        if self.code in http.NO_BODY_CODES:
+        if self.code in NO_BODY_CODES:
             for name in (b"Content-Type", b"Content-Length", b"Transfer-Encoding"):
                 headers.removeHeader(name)
         own = self.site.ownNames

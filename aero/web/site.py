@@ -10,7 +10,6 @@ for connections whose time is up, and ends them all when the process drains.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -32,6 +31,7 @@ from aero.settings.http import HTTPSettings
 from .accesslog import AccessLog, RequestLog
 from .connection import Connection
 from .request import AeroRequest
+from .requestids import RandomIds
 
 _log = Logger()
 
@@ -82,7 +82,7 @@ class AeroSite(server.Site):
         clientAddresses: ClientAddresses,
         hosts: frozenset[str] | None = None,
         accessLog: RequestLog | None = None,
-        newRequestId: Callable[[], str] = lambda: str(uuid.uuid4()),
+        newRequestId: Callable[[], str] | None = None,
     ) -> None:
         """
         @param clock: Measures timeouts and durations; the reactor.
@@ -105,7 +105,7 @@ class AeroSite(server.Site):
             lambda peer, secure: clientAddresses.client(peer, secure, (), ())
         )
         self.hosts = hosts
-        self.newRequestId = newRequestId
+        self.newRequestId = RandomIds() if newRequestId is None else newRequestId
         self.draining = False
         self._accessLog = AccessLog() if accessLog is None else accessLog
         self._connections: set[Connection] = set()

@@ -172,6 +172,28 @@ class DataTests(_TLSTestCase):
         self.assertEqual(self.tcp(client).value().count(b"\x17\x03\x03"), 1)
         self.assertEqual(client.exchange().received, b"abc")
 
+    def test_answeredAtOnce(self) -> None:
+        """
+        What answers a read goes out when all that was read is dealt with, in one record, and
+        the socket is tried at once.
+        """
+        client = self.listener.connect()
+        server: Any = client.server
+        direct: list[bytes] = []
+
+        def take(data: memoryview) -> int:
+            direct.append(bytes(data))
+            return 0
+
+        server._writeDirectly = take
+        app = self.app(client)
+        app.dataReceived = lambda data: [app.transport.write(data[at : at + 1]) for at in (0, 1)]
+        client.send(b"ok")
+        self.assertEqual(len(direct), 1)
+        self.assertEqual(direct[0].count(b"\x17\x03\x03"), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(client.exchange().received, b"ok")
+
     def test_writtenEarly(self) -> None:
         """
         What the application writes before the handshake is done arrives after it.

@@ -67,3 +67,21 @@ class AccessLogTests(SynchronousTestCase):
         """
         (event,) = self.events(get("/plain"), fullAddresses=True)
         self.assertEqual(event["client"], "192.0.2.7")
+
+    def test_unread(self) -> None:
+        """
+        What is less important than anybody reads is not logged; errors are, for longer.
+        """
+        door = Door()
+        door.exchange(get("/plain"))
+        (request,) = door.routes.seen
+        for least, statuses in (
+            (LogLevel.debug, [200, 500]),
+            (LogLevel.info, [500]),
+            (LogLevel.warn, []),
+        ):
+            log = AccessLog(least=least)
+            with capturedLogs() as captured:
+                for status in (200, 500):
+                    log.responded(request, status, 0.25)
+            self.assertEqual([event["status"] for event in captured], statuses)
