@@ -4,15 +4,10 @@ Tests for the manual page and the generated documentation.
 
 from __future__ import annotations
 
-from pathlib import Path
+from twisted.trial.unittest import SynchronousTestCase
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
-
-from aero.docs import pages
 from aero.settings import GROUPS, rowsOf
-from aero.usage import configurationPage, manualPage
-
-DOCS = Path(__file__).parents[2] / "docs"
+from aero.usage import manualPage
 
 
 class ManualPageTests(SynchronousTestCase):
@@ -35,27 +30,3 @@ class ManualPageTests(SynchronousTestCase):
         No line is longer than 80 characters.
         """
         self.assertEqual([line for line in manualPage().splitlines() if len(line) > 80], [])
-
-
-class DocumentationTests(SynchronousTestCase):
-    """
-    The generated pages.
-    """
-
-    def test_current(self) -> None:
-        """
-        The pages in C{docs/} are what the tables say; C{python -m aero.docs} writes them again.
-        """
-        if not DOCS.is_dir():
-            raise SkipTest("docs/ is part of the source tree only")
-        for name, text in pages().items():
-            self.assertEqual((DOCS / name).read_text("utf-8"), text, f"docs/{name} is stale")
-
-    def test_everySettingIsThere(self) -> None:
-        """
-        Each variable has one row.
-        """
-        page = configurationPage()
-        for cls in GROUPS.values():
-            for row in rowsOf(cls):
-                self.assertIn(f"`{row.variable}`", page)

@@ -1,24 +1,14 @@
-# -*- test-case-name: aero.test.test_usage -*-
+# -*- test-case-name: aero.docs.test.test_pages -*-
 """
-Writes the generated pages: C{python -m aero.docs [DIRECTORY]}.
+The metric catalogue as C{docs/metrics.md}.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Iterator
 
 from aero.metrics import CounterRow, GaugeRow
 from aero.metrics.catalogue import AREAS
-from aero.usage import configurationPage
-
-
-def pages() -> dict[str, str]:
-    """
-    The generated pages by file name.
-    """
-    return {"configuration.md": configurationPage(), "metrics.md": metricsPage()}
 
 
 def metricsPage() -> str:
@@ -54,15 +44,3 @@ def _metrics() -> Iterator[str]:
             )
             labels = ", ".join(f"`{label}`" for label in row.labels)
             yield f"| `{row.name}` | {kind} | {labels} | {row.help} |"
-
-
-def main(directory: Path) -> None:
-    """
-    Write every page below a directory.
-    """
-    for name, text in pages().items():
-        (directory / name).write_text(text, "utf-8")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs")

@@ -1,0 +1,3 @@
+"""
+Writes what follows from the tables: pages of the documentation and files of C{deploy/}.
+"""
