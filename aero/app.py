@@ -260,7 +260,7 @@ class Aero(Parts):
                 f"the internal CA's root certificate is {self.state.path}/ca/root.crt; browsers"
                 " that trust it trust this server"
             )
-        if server.trustProxy and not server.trustedProxies and self.certificates is not None:
+        if self.trustsProxy and not server.trustedProxies and self.certificates is not None:
             yield (
                 "TRUST_PROXY=1 is ignored, because this process terminates TLS itself: name the"
                 " proxies in AERO_TRUSTED_PROXIES if there are any in front"

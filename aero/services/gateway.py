@@ -60,6 +60,7 @@ class GatewayService(Service):
                 settings=settings.session,
                 tcp=settings.tcp,
                 dns=settings.dns,
+                l2=settings.l2,
                 relay=settings.relay,
                 credentials=credentials,
                 services=settings.server.services,

@@ -108,6 +108,13 @@ class Parts:
         return frozenset({own, *(LOCAL_HOSTS if self.isInternal else ())})
 
     @property
+    def trustsProxy(self) -> bool:
+        """
+        Whether the operator says that whoever connects is a proxy.
+        """
+        return self.settings.server.trustProxy or self.settings.l2.trustForwarded
+
+    @property
     def base(self) -> str:
         """
         The path of the public base URL.
@@ -181,7 +188,7 @@ class Parts:
         """
         server = self.settings.server
         return ClientAddresses(
-            trust=server.trustProxy or bool(server.trustedProxies),
+            trust=self.trustsProxy or bool(server.trustedProxies),
             networks=server.trustedProxies,
             terminatesTLS=self.certificates is not None,
         )

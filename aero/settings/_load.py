@@ -13,6 +13,7 @@ from aero.errors import ConfigurationError
 from ._table import Row, rowsOf
 from .dns import DNSSettings
 from .http import HTTPSettings, StaticSettings
+from .l2 import L2Settings
 from .relay import RelaySettings
 from .server import ServerSettings
 from .session import SessionSettings
@@ -38,6 +39,7 @@ class Settings:
     egress: EgressSettings = dataclasses.field(default_factory=EgressSettings)
     tcp: TCPSettings = dataclasses.field(default_factory=TCPSettings)
     dns: DNSSettings = dataclasses.field(default_factory=DNSSettings)
+    l2: L2Settings = dataclasses.field(default_factory=L2Settings)
     relay: RelaySettings = dataclasses.field(default_factory=RelaySettings)
     notices: tuple[str, ...] = ()
 
@@ -52,6 +54,7 @@ GROUPS: dict[str, type[Any]] = {
     "egress": EgressSettings,
     "tcp": TCPSettings,
     "dns": DNSSettings,
+    "l2": L2Settings,
     "relay": RelaySettings,
 }
 
@@ -83,7 +86,7 @@ def _value(
         return _parsed(row, f"--{row.option}", options[row.option])
     for variable in (row.variable, *row.aliases):
         text = environ.get(variable)
-        if text is None or (not row.blank and not text.strip()):
+        if text is None or row.isUnset(text):
             continue
         return _parsed(row, variable, text)
     return row.default if row.derive is None else row.derive(seen)
@@ -93,7 +96,11 @@ def _contradictions(row: Row, environ: Mapping[str, str]) -> Iterator[str]:
     """
     The names of one setting that say something else than the one that counts.
     """
-    names = [name for name in (row.variable, *row.aliases) if environ.get(name, "").strip()]
+    names = [
+        name
+        for name in (row.variable, *row.aliases)
+        if environ.get(name, "").strip() and not row.isUnset(environ[name])
+    ]
     for name in names[1:]:
         if environ[name].strip() != environ[names[0]].strip():
             yield f"{name} is ignored, because {names[0]} is set and says something else"

@@ -73,6 +73,16 @@ def flag(value: str) -> bool:
     return value.strip() == "1"
 
 
+def switch(value: str) -> bool:
+    """
+    On or off, in the words that L2 deployments use (l2.md section 3.1, class Bt), in any case.
+    """
+    word = value.strip().lower()
+    if word not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+        raise ValueError("expected 1, true, yes or on, or 0, false, no or off")
+    return word in ("1", "true", "yes", "on")
+
+
 def choice(*accepted: str) -> Callable[[str], str]:
     """
     One of a few words, exactly as written.

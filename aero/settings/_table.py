@@ -42,6 +42,7 @@ class Row:
     @ivar parse: See L{Parser}.
     @ivar secret: True where the value must never be logged or repeated in an error.
     @ivar blank: True where an empty value means something; otherwise it means "unset".
+    @ivar unset: Other values that mean "unset", so that the next of the aliases counts.
     @ivar help: One sentence, with its unit.
     """
 
@@ -55,7 +56,15 @@ class Row:
     parse: Parser
     secret: bool
     blank: bool
+    unset: tuple[str, ...]
     help: str
+
+    def isUnset(self, text: str) -> bool:
+        """
+        Whether a value of the variable says nothing.
+        """
+        stripped = text.strip()
+        return stripped in self.unset or not (stripped or self.blank)
 
     @property
     def defaultText(self) -> str:
@@ -85,6 +94,7 @@ def setting(
     shown: str = "",
     secret: bool = False,
     blank: bool = False,
+    unset: tuple[str, ...] = (),
 ) -> Any:
     """
     Declare one setting as a field of a group; see L{Row} for the parameters.
@@ -99,6 +109,7 @@ def setting(
         parse=parse,
         secret=secret,
         blank=blank,
+        unset=unset,
         help=help,
     )
     return dataclasses.field(default=default, metadata={_ROW: row})

@@ -1,10 +1,10 @@
 """
-Settings of the relay credentials and tunnel limits that C{POST /session} tells the client.
+Settings of the relay credentials that C{POST /session} tells the client.
 """
 
 from __future__ import annotations
 
-from ._parsers import choice, httpURL, integer, positiveOr, text
+from ._parsers import choice, httpURL, integer, text
 from ._table import group, setting
 
 
@@ -13,7 +13,7 @@ class RelaySettings:
     """
     Relay credentials
 
-    The UDP relay that C{POST /session} points to, and the L2 limits that it tells.
+    The UDP relay that C{POST /session} points to.
     """
 
     baseURL: str = setting(
@@ -68,19 +68,4 @@ class RelaySettings:
         default="",
         parse=text,
         help="The iss claim of relay tokens.",
-    )
-    maxFramePayload: int = setting(
-        variable="AERO_L2_MAX_FRAME_PAYLOAD",
-        aliases=("AERO_L2_MAX_FRAME_SIZE",),
-        option="l2-max-frame-payload",
-        default=2_048,
-        parse=positiveOr(2_048),
-        help="Bytes of one Ethernet frame in the L2 tunnel.",
-    )
-    maxControlPayload: int = setting(
-        variable="AERO_L2_MAX_CONTROL_PAYLOAD",
-        option="l2-max-control-payload",
-        default=256,
-        parse=positiveOr(256),
-        help="Bytes of one control message in the L2 tunnel.",
     )

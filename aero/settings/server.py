@@ -195,7 +195,6 @@ class ServerSettings:
         variable="TRUST_PROXY",
         option="trust-proxy",
         default=False,
-        aliases=("AERO_L2_TRUST_PROXY",),
         parse=flag,
         help="1 believes X-Forwarded-For and X-Forwarded-Proto. While this process terminates TLS itself that also"
         " needs AERO_TRUSTED_PROXIES.",

@@ -15,6 +15,7 @@ from aero.errors import Refused
 from aero.metrics import Metrics, sessions
 from aero.policy.quota import TokenBuckets, addressKey
 from aero.settings.dns import DNSSettings
+from aero.settings.l2 import L2Settings
 from aero.settings.relay import RelaySettings
 from aero.settings.session import SessionSettings
 from aero.settings.tcp import TCPSettings
@@ -53,6 +54,7 @@ class SessionEndpoint(Endpoint):
         settings: SessionSettings,
         tcp: TCPSettings,
         dns: DNSSettings,
+        l2: L2Settings,
         relay: RelaySettings,
         credentials: RelayCredentials | None = None,
         services: Sequence[str] = (),
@@ -76,7 +78,7 @@ class SessionEndpoint(Endpoint):
         perMinute = settings.newPerMinutePerIP
         self._newSessions = TokenBuckets(perMinute / 60, perMinute)
         self._endpoints = endpointPaths(base)
-        self._limits = limits(tcp, dns, relay)
+        self._limits = limits(tcp, dns, l2)
         self._services = list(services)
 
     def render_POST(self, request: AeroRequest) -> int:
@@ -169,7 +171,7 @@ def endpointPaths(base: str) -> dict[str, str]:
     }
 
 
-def limits(tcp: TCPSettings, dns: DNSSettings, relay: RelaySettings) -> dict[str, dict[str, int]]:
+def limits(tcp: TCPSettings, dns: DNSSettings, l2: L2Settings) -> dict[str, dict[str, int]]:
     """
     The limits that a client keeps to, in the units of their names.
     """
@@ -182,7 +184,7 @@ def limits(tcp: TCPSettings, dns: DNSSettings, relay: RelaySettings) -> dict[str
         },
         "dns": {"maxQueryBytes": dns.maxQueryBytes},
         "l2": {
-            "maxFramePayloadBytes": relay.maxFramePayload,
-            "maxControlPayloadBytes": relay.maxControlPayload,
+            "maxFramePayloadBytes": l2.maxFramePayload,
+            "maxControlPayloadBytes": l2.maxControlPayload,
         },
     }

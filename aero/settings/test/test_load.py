@@ -53,10 +53,12 @@ class PrecedenceTests(SynchronousTestCase):
         An older name works where the newer one is unset or empty.
         """
         old = {"AERO_L2_MAX_FRAME_SIZE": "9000"}
-        self.assertEqual(load({}, old).relay.maxFramePayload, 9000)
-        self.assertEqual(
-            load({}, old | {"AERO_L2_MAX_FRAME_PAYLOAD": "0"}).relay.maxFramePayload, 2048
-        )
+        self.assertEqual(load({}, old).l2.maxFramePayload, 9000)
+        unset = load({}, old | {"AERO_L2_MAX_FRAME_PAYLOAD": " 0 "})
+        self.assertEqual((unset.l2.maxFramePayload, unset.notices), (9000, ()))
+        given = load({}, old | {"AERO_L2_MAX_FRAME_PAYLOAD": "1234"})
+        self.assertEqual(given.l2.maxFramePayload, 1234)
+        self.assertIn("AERO_L2_MAX_FRAME_SIZE is ignored", given.notices[0])
         both = {"AERO_GATEWAY_SESSION_SECRET": " ", "SESSION_SECRET": "second"}
         self.assertEqual(load({}, both).session.secret, "second")
 

@@ -18,6 +18,7 @@ from aero.auth.sessions import Revocations, Sessions
 from aero.metrics import ROWS, Metrics, sessions
 from aero.policy.clientaddress import ClientAddresses
 from aero.settings.dns import DNSSettings
+from aero.settings.l2 import L2Settings
 from aero.settings.relay import RelaySettings
 from aero.settings.session import SessionSettings
 from aero.settings.tcp import TCPSettings
@@ -79,6 +80,7 @@ class SessionEndpointTests(SynchronousTestCase):
             settings=settings,
             tcp=changes.pop("tcp", TCPSettings()),
             dns=DNSSettings(),
+            l2=changes.pop("l2", L2Settings()),
             relay=RelaySettings() if relay is None else relay,
             credentials=credentials,
             base=base,
@@ -124,7 +126,7 @@ class SessionEndpointTests(SynchronousTestCase):
         Limits that the operator set are the ones that clients are told.
         """
         client = self.makeClient(
-            relay=RelaySettings(maxFramePayload=9_000, maxControlPayload=321),
+            l2=L2Settings(maxFramePayload=9_000, maxControlPayload=321),
             tcp=TCPSettings(maxConnections=3, connectTimeout=0.25, idleTimeout=1.001),
         )
         limits = client.request(b"POST", "/session").json()["limits"]
