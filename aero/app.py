@@ -23,7 +23,7 @@ from aero._page import packagedPage
 from aero._process import ServerProcess
 from aero.errors import ConfigurationError
 from aero.interfaces import IUpgradable
-from aero.log import observerFor
+from aero.log import leastLevel, observerFor
 from aero.net.certificates import CertificateSource
 from aero.net.listeners import Listener
 from aero.net.tls import ServerTLS
@@ -178,7 +178,10 @@ class Aero(Parts):
             clock=self.reactor,
             clientAddresses=self.clientAddresses,
             hosts=self.hosts,
-            accessLog=AccessLog(fullAddresses=self.settings.server.logFullAddresses),
+            accessLog=AccessLog(
+                least=leastLevel(self.settings.server.logLevel),
+                fullAddresses=self.settings.server.logFullAddresses,
+            ),
         )
 
     # -- the service
