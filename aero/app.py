@@ -249,6 +249,7 @@ class Aero(Parts):
                 settings=self.settings.http,
                 metrics=self.metrics,
                 clock=self.reactor,
+                challenges=self.acme,
             )
             yield listener(redirect, "redirect", server.httpPort, "http-port")
 
@@ -258,7 +259,9 @@ class Aero(Parts):
         """
         server = self.settings.server
         yield from self.settings.notices
-        if self.certificates is not None and (self.state.path / "ca" / "root.crt").exists():
+        if self.acme is not None:
+            yield from self.acme.notices()
+        elif self.certificates is not None and (self.state.path / "ca" / "root.crt").exists():
             yield (
                 f"the internal CA's root certificate is {self.state.path}/ca/root.crt; browsers"
                 " that trust it trust this server"

@@ -19,7 +19,6 @@ import aero
 from .support.http import Connection, request, sessionCookie
 from .support.server import Aero, edgeOptions, gatewayOptions, run
 from .support.targets import Target, echo
-from .support.tools import freePort
 from .support.websocket import WebSocket, tcpTarget
 
 
@@ -151,13 +150,11 @@ class StartTests(SynchronousTestCase):
         """
         self.assertIn("--app=no.such.App", self.refusal("--app", "no.such.App"))
 
-    def test_publicDomainWithoutCertificate(self) -> None:
+    def test_internalNameWithPublicCA(self) -> None:
         """
-        A public domain needs certificate files, and the sentence says so.
+        No public CA certifies an internal name, and the sentence says what to do.
         """
-        self.assertIn(
-            "--tls-cert", self.refusal("--domain", "example.com", "--https-port", str(freePort()))
-        )
+        self.assertIn("--tls internal", self.refusal("--tls", "acme"))
 
 
 class StateTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import dns, http, mux, sessions, static, tcp, tls
+from . import acme, dns, http, l2, mux, relay, sessions, static, tcp, tls
 from ._rows import Row
 
 
@@ -23,10 +23,13 @@ AREAS: dict[str, tuple[Row, ...]] = {
     "HTTP": _rowsIn(http),
     "Static files": _rowsIn(static),
     "TLS": _rowsIn(tls),
+    "ACME": _rowsIn(acme),
     "Sessions": _rowsIn(sessions),
     "TCP tunnels": _rowsIn(tcp),
     "TCP streams": _rowsIn(mux),
     "DNS": _rowsIn(dns),
+    "Ethernet tunnel": _rowsIn(l2),
+    "UDP relay": _rowsIn(relay),
 }
 
 #: Every row.

@@ -17,6 +17,11 @@ CERTIFICATE_NOT_AFTER = GaugeRow(
     "When the certificate of this name expires, in seconds since 1970.",
     ("name",),
 )
+CERTIFICATE_NOT_BEFORE = GaugeRow(
+    "aero_tls_certificate_not_before_timestamp_seconds",
+    "When the certificate of this name became valid, in seconds since 1970; what is left of that to now is its age.",
+    ("name",),
+)
 RELOADS = CounterRow(
     "aero_tls_certificate_reloads_total",
     "Attempts to read or renew a certificate while running, by outcome: success, failure."

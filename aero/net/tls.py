@@ -183,6 +183,7 @@ class ServerTLS:
         for each in certificates:
             for name in each.names:
                 self._metrics.gauge(rows.CERTIFICATE_NOT_AFTER, name).set(each.notAfter)
+                self._metrics.gauge(rows.CERTIFICATE_NOT_BEFORE, name).set(each.notBefore)
 
     def _chooseContext(self, connection: SSL.Connection) -> bool:
         """

@@ -14,6 +14,7 @@ from twisted.web.resource import IResource
 
 from aero.auth.sessions import Revocations, Sessions
 from aero.metrics import ROWS, Metrics
+from aero.net.acme.source import ACMESource
 from aero.net.certificates import CertificateSource
 from aero.net.dialer import Dialer
 from aero.net.dns.engine import DNSEngine
@@ -105,7 +106,8 @@ class Parts:
             return None
         domain = self.settings.server.domain
         own = f"[{domain}]" if ":" in domain else domain
-        return frozenset({own, *(LOCAL_HOSTS if self.isInternal else ())})
+        more = () if self.acme is None else self.acme.names
+        return frozenset({own, *more, *(LOCAL_HOSTS if self.isInternal else ())})
 
     @property
     def trustsProxy(self) -> bool:
@@ -130,6 +132,9 @@ class Parts:
         if self.hosts is not None and self.isInternal:
             # The same page, by the other names that it is served under.
             for host in sorted(self.hosts):
+                yield f"https://{host}:{self.settings.server.httpsPort}"
+        elif self.hosts is not None and self.acme is not None:
+            for host in self.acme.names[1:]:
                 yield f"https://{host}:{self.settings.server.httpsPort}"
 
     def allowedOrigins(self) -> Sequence[str]:
@@ -165,11 +170,20 @@ class Parts:
         return certificateSource(
             self.settings.server,
             self.settings.tls,
+            self.settings.acme,
             openState=lambda: self.state,
-            clock=self.reactor,
+            reactor=self.reactor,
             now=self.now,
             metrics=self.metrics,
         )
+
+    @property
+    def acme(self) -> ACMESource | None:
+        """
+        L{certificates}, if they come from a public CA.
+        """
+        source = self.certificates
+        return source if isinstance(source, ACMESource) else None
 
     @cached_property
     def responseHeaders(self) -> ResponseHeaders:
@@ -223,7 +237,11 @@ class Parts:
         """
         What C{/readyz} tells.
         """
-        return Readiness()
+        readiness = Readiness()
+        if self.acme is not None:
+            readiness.watch("certificate", self.acme.isUsable)
+            readiness.tell("certificate", self.acme.describe)
+        return readiness
 
     @cached_property
     def upgradeGate(self) -> UpgradeGate:

@@ -11,6 +11,7 @@ from typing import Any, Iterator, Mapping
 from aero.errors import ConfigurationError
 
 from ._table import Row, rowsOf
+from .acme import ACMESettings
 from .dns import DNSSettings
 from .http import HTTPSettings, StaticSettings
 from .l2 import L2Settings
@@ -33,6 +34,7 @@ class Settings:
 
     server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
     tls: TLSSettings = dataclasses.field(default_factory=TLSSettings)
+    acme: ACMESettings = dataclasses.field(default_factory=ACMESettings)
     http: HTTPSettings = dataclasses.field(default_factory=HTTPSettings)
     static: StaticSettings = dataclasses.field(default_factory=StaticSettings)
     session: SessionSettings = dataclasses.field(default_factory=SessionSettings)
@@ -48,6 +50,7 @@ class Settings:
 GROUPS: dict[str, type[Any]] = {
     "server": ServerSettings,
     "tls": TLSSettings,
+    "acme": ACMESettings,
     "http": HTTPSettings,
     "static": StaticSettings,
     "session": SessionSettings,

@@ -100,10 +100,11 @@ class ServerSettings:
         option="tls",
         default="auto",
         derive=_defaultTLSMode,
-        parse=choice("auto", "internal", "files", "off"),
+        parse=choice("auto", "internal", "acme", "files", "off"),
         shown="auto with the edge, off without",
-        help="Where certificates come from: internal (a private CA), files (--tls-cert and --tls-key), off (plain"
-        " HTTP on --port, behind a proxy), or auto (files where they are given, else internal for internal names).",
+        help="Where certificates come from: internal (a private CA), acme (a public CA), files (--tls-cert and"
+        " --tls-key), off (plain HTTP on --port, behind a proxy), or auto (files where they are given, else internal for"
+        " internal names and acme for public ones).",
     )
     bind: tuple[str, ...] = setting(
         variable="HOST",

@@ -53,6 +53,9 @@ RESERVED = {
     "aioice": {"rtc"},
     "uvloop": {"_reactor"},
     "prometheus_client": {"metrics"},
+    "acme": {"net"},
+    "josepy": {"net"},
+    "requests": {"net"},
 }
 
 MOST_LINES = 600

@@ -34,6 +34,7 @@ class Readiness:
         self.draining = False
         self._parts = dict.fromkeys(parts, False)
         self._probes: dict[str, Callable[[], bool]] = {}
+        self._told: dict[str, Callable[[], object]] = {}
 
     def set(self, part: str, ready: bool = True) -> None:
         """
@@ -48,6 +49,20 @@ class Readiness:
         @param probe: Gives at once whether the part is up. One that raises is down.
         """
         self._probes[part] = probe
+
+    def tell(self, part: str, describe: Callable[[], object]) -> None:
+        """
+        Tell more about a part to whoever asks.
+
+        @param describe: Gives what fits in JSON.
+        """
+        self._told[part] = describe
+
+    def told(self) -> dict[str, object]:
+        """
+        What there is to tell, by part.
+        """
+        return {part: describe() for part, describe in self._told.items()}
 
     def drain(self) -> None:
         """
@@ -84,7 +99,8 @@ class HealthEndpoint(Endpoint):
 
 class ReadyEndpoint(Endpoint):
     """
-    C{GET /readyz}: 200 or 503, with C{{"ok": true}} or C{{"ok": false}}.
+    C{GET /readyz}: 200 or 503, with C{{"ok": true}} or C{{"ok": false}}, and what parts have to
+    tell of themselves.
     """
 
     def __init__(self, readiness: Readiness) -> None:
@@ -96,7 +112,8 @@ class ReadyEndpoint(Endpoint):
         Answer whether the process wants work.
         """
         ready = self._readiness.ready
-        return replyJSON(request, 200 if ready else 503, {"ok": ready}, headers=_UNCACHED)
+        body = {"ok": ready, **self._readiness.told()}
+        return replyJSON(request, 200 if ready else 503, body, headers=_UNCACHED)
 
 
 class VersionEndpoint(Endpoint):

@@ -10,15 +10,18 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.errors import ConfigurationError
+from aero.metrics import ROWS, Metrics
+from aero.net.acme.source import ACMESource
 from aero.net.ca import InternalSource
 from aero.net.certificates import CertificateSource
 from aero.net.state import StateDirectory
 from aero.net.tlsfiles import FileSource
 from aero.net.tlssource import certificateSource
+from aero.settings.acme import ACMESettings
 from aero.settings.server import ServerSettings
 from aero.settings.tls import TLSSettings
 
-from .tlsfixtures import EPOCH, certified, metricsForTLS
+from .tlsfixtures import EPOCH, certified
 
 
 class CertificateSourceTests(SynchronousTestCase):
@@ -48,18 +51,24 @@ class CertificateSourceTests(SynchronousTestCase):
         return state
 
     def source(
-        self, mode: str, domain: str = "localhost", tls: TLSSettings | None = None
+        self,
+        mode: str,
+        domain: str = "localhost",
+        tls: TLSSettings | None = None,
+        acme: ACMESettings | None = None,
+        **server: object,
     ) -> CertificateSource | None:
         """
         The source for these settings.
         """
         return certificateSource(
-            ServerSettings(tlsMode=mode, domain=domain),
+            ServerSettings(**{"tlsMode": mode, "domain": domain, **server}),  # type: ignore[arg-type]
             tls or TLSSettings(),
+            acme or ACMESettings(),
             openState=self.openState,
-            clock=Clock(),
+            reactor=Clock(),
             now=lambda: EPOCH,
-            metrics=metricsForTLS(),
+            metrics=Metrics(ROWS),
         )
 
     def test_internal(self) -> None:
@@ -96,8 +105,50 @@ class CertificateSourceTests(SynchronousTestCase):
 
     def test_public(self) -> None:
         """
-        A public name without a certificate is an error that says what to do.
+        A public name gets its certificate from a public CA by itself, an internal one on request.
         """
-        error = self.assertRaises(ConfigurationError, self.source, "auto", "example.com")
-        for word in ("example.com", "--tls-cert", "--tls internal", "--tls off"):
+        self.assertIsInstance(self.source("auto", "example.com"), ACMESource)
+        own = ACMESettings(directory="https://ca.internal/directory")
+        self.assertIsInstance(self.source("acme", "pc.internal", acme=own), ACMESource)
+
+    def test_publicCAForInternalName(self) -> None:
+        """
+        A name that no public CA certifies is an error that says what to do.
+        """
+        for domain, names in (("pc.internal", ()), ("example.com", ("pc.internal",))):
+            error = self.assertRaises(
+                ConfigurationError, self.source, "acme", domain, None, ACMESettings(names=names)
+            )
+            for word in ("pc.internal", "--tls internal", "--acme-directory"):
+                self.assertIn(word, str(error))
+
+    def test_noChallenge(self) -> None:
+        """
+        Without the listener for plain HTTP there is no answer to C{http-01}, and it is an error if
+        nothing else may be used.
+        """
+        found = self.source("acme", "example.com", httpPort=0)
+        self.assertIsInstance(found, ACMESource)
+        error = self.assertRaises(
+            ConfigurationError,
+            self.source,
+            "acme",
+            "example.com",
+            None,
+            ACMESettings(kinds=("http-01",)),
+            httpPort=0,
+        )
+        self.assertIn("AERO_ACME_CHALLENGES", str(error))
+
+    def test_badRoots(self) -> None:
+        """
+        A file of roots that holds none is an error, and so is half an external account.
+        """
+        for settings, word in (
+            (ACMESettings(roots="/nonexistent"), "AERO_ACME_CA_FILE"),
+            (ACMESettings(externalID="kid"), "AERO_ACME_EAB_HMAC_KEY"),
+        ):
+            error = self.assertRaises(
+                ConfigurationError, self.source, "acme", "example.com", None, settings
+            )
             self.assertIn(word, str(error))

@@ -68,7 +68,14 @@ def metricsForTLS() -> Metrics:
     """
     The metrics of TLS.
     """
-    return Metrics((rows.HANDSHAKES, rows.CERTIFICATE_NOT_AFTER, rows.RELOADS))
+    return Metrics(
+        (
+            rows.HANDSHAKES,
+            rows.CERTIFICATE_NOT_AFTER,
+            rows.CERTIFICATE_NOT_BEFORE,
+            rows.RELOADS,
+        )
+    )
 
 
 class FakeSource:

@@ -1,0 +1,396 @@
+# -*- test-case-name: aero.net.acme.test.test_source -*-
+"""
+A certificate that the server gets and renews by itself.
+
+Until the first one is there, a self-signed placeholder lets the listener work. From then on a
+certificate is only ever replaced by one that is better: whatever an authority does, says or does
+not say, what worked goes on working.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+from typing import Any, Callable, Generator, Iterable
+
+from cryptography import x509
+from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from aero.errors import StartError
+from aero.metrics import Metrics
+from aero.metrics import acme as rows
+from aero.metrics import tls as tlsRows
+from aero.settings.acme import ACMESettings
+
+from ..certificates import CertifiedKey, Changes, ServedNames, covers
+from .account import Account
+from .answers import Answers, selfSigned
+from .authority import ACMEError, CertificateAuthority, Window
+from .keeper import Keeper
+from .order import OrderProcess, Runner
+from .schedule import Setback, isAboutChallenge, renewalTime, windowInterval
+
+#: The most seconds between two looks at the wall clock, which may be set, or stand still while a
+#: machine sleeps.
+LOOK_INTERVAL = 600.0
+
+#: How long a placeholder lasts; another one is made in time.
+PLACEHOLDER_LIFE = datetime.timedelta(days=30)
+
+
+class ACMESource:
+    """
+    The certificate of a public name.
+
+    @ivar answers: What to say to the authority when it looks.
+    @ivar names: The names of the certificate, the site name first.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        settings: ACMESettings,
+        domain: str,
+        keeper: Keeper,
+        *,
+        kinds: tuple[str, ...],
+        makeAuthority: Callable[[Account], CertificateAuthority],
+        run: Runner,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        randomness: Callable[[], float],
+        metrics: Metrics,
+    ) -> None:
+        """
+        Take up the certificate of the last run.
+
+        @param kinds: The kinds of challenges that can be answered, the preferred one first.
+        @param makeAuthority: Makes the client of an authority for an account.
+        @param run: Calls a blocking function, with arguments, in a thread.
+        @param now: The wall clock, in seconds since 1970.
+        @param randomness: Gives a number from 0 to 1.
+        @raise StartError: The account's key cannot be used.
+        """
+        self.names = tuple(dict.fromkeys((domain, *settings.names)))
+        self.answers = Answers(now)
+        self._settings = settings
+        self._keeper = keeper
+        self._kinds = kinds
+        self._clock = clock
+        self._now = now
+        self._randomness = randomness
+        self._metrics = metrics
+        self._run = run
+        self._authority = makeAuthority(keeper.account())
+        self._served = ServedNames(domain)
+        self._changes = Changes()
+        self._timer: IDelayedCall | None = None
+        self._busy: Deferred[None] | None = None
+        self._setback = keeper.setback()
+        self._window: Window | None = None
+        self._windowUntil = 0.0
+        self._dice = randomness()
+        kept = keeper.certificate()
+        self._real = kept if kept is not None and covers(kept.names, domain) else None
+        self._certified = self._real or self._placeholder()
+        self._measure()
+
+    # -- what a source of certificates does
+
+    def start(self) -> None:
+        """
+        Begin to look after the certificate, once the listeners are there.
+        """
+        self._lookIn(0)
+
+    def stop(self) -> None:
+        """
+        Look no more, and leave what is under way.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._busy is not None:
+            self._busy.cancel()
+
+    def reload(self) -> None:
+        """
+        Take up what somebody put in the state directory, and try again now, unless the authority
+        asked for patience.
+        """
+        self._adoptKept()
+        if not self._setback.told:
+            self._setback = Setback(self._setback.failures, 0.0)
+        if self._busy is None:
+            self._windowUntil = 0.0
+            self._lookIn(0)
+
+    def certificateFor(self, serverName: str | None) -> CertifiedKey | None:
+        """
+        The certificate, or its placeholder, for the site's names.
+        """
+        accepted = self._served.accepts(serverName, self.names)
+        return self._certified if accepted else None
+
+    def challengeFor(self, serverName: str) -> CertifiedKey | None:
+        """
+        The answer to a challenge over C{acme-tls/1}.
+        """
+        return self.answers.challengeFor(serverName)
+
+    def keyAuthorization(self, token: str) -> str | None:
+        """
+        The answer to a challenge over HTTP; see L{aero.web.redirect.Challenges}.
+        """
+        return self.answers.keyAuthorization(token)
+
+    def current(self) -> Iterable[CertifiedKey]:
+        """
+        The certificate, or its placeholder.
+        """
+        return (self._certified,)
+
+    def onChange(self, changed: Callable[[], None]) -> None:
+        """
+        Have a function called after the certificate was renewed.
+        """
+        self._changes.onChange(changed)
+
+    # -- what the operator wants to know
+
+    def isUsable(self) -> bool:
+        """
+        Whether browsers accept the certificate now.
+        """
+        return self._isGood(self._real)
+
+    def describe(self) -> dict[str, object]:
+        """
+        The state of the certificate, for C{/readyz}.
+        """
+        if self._real is None:
+            return {"placeholder": True}
+        now = self._now()
+        return {
+            "placeholder": False,
+            "ageSeconds": int(now - self._real.notBefore),
+            "expiresInSeconds": int(self._real.notAfter - now),
+        }
+
+    def notices(self) -> Iterable[str]:
+        """
+        What running this source means, for the log.
+        """
+        yield (
+            f"certificates for {', '.join(self.names)} come from {self._settings.directory}; having"
+            " an account there means agreeing to its terms of service"
+        )
+        if self._real is None:
+            yield "a self-signed placeholder is served until the first certificate is there"
+
+    # -- looking after it
+
+    def _lookIn(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.callLater(seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._busy is not None:
+            return
+        self._busy = looking = self._lookAfter()
+        looking.addErrback(self._ended)
+        looking.addBoth(lambda ignored: self._rest(looking))
+
+    def _ended(self, failure: Any) -> None:
+        """
+        A look was cancelled, or met what nobody thought of.
+        """
+        if not failure.check(CancelledError):
+            self._log.failure("Looking after the certificate failed", failure=failure)
+            self._metrics.counter(rows.ATTEMPTS, "error").inc()
+            self._failed(ACMEError("malfunction", "an unexpected error"))
+        self.answers.clear()
+
+    def _rest(self, looking: Deferred[None]) -> None:
+        cancelled = self._busy is None
+        self._busy = None
+        if cancelled:
+            return
+        due = max(self._due(), self._setback.until)
+        self._metrics.gauge(rows.NEXT_ATTEMPT).set(due)
+        self._lookIn(min(max(due - self._now(), 1.0), LOOK_INTERVAL))
+
+    @inlineCallbacks
+    def _lookAfter(self) -> Generator[Deferred[Any], Any, None]:
+        self._refreshPlaceholder()
+        yield self._askWindow()
+        if self._now() < max(self._due(), self._setback.until):
+            return
+        if self._adoptKept() and self._now() < self._due():
+            return
+        yield self._attempt()
+
+    @inlineCallbacks
+    def _attempt(self) -> Generator[Deferred[Any], Any, None]:
+        kind = self._setback.kind(self._kinds)
+        try:
+            account = yield self._run(self._authority.enrol)
+            self._keeper.keepAccount(account)
+            terms = yield self._run(self._authority.terms)
+            self._log.info(
+                "Ordering a certificate for {names} by {kind}; terms of service: {terms}",
+                names=", ".join(self.names),
+                kind=kind,
+                terms=terms or "none",
+            )
+            process = OrderProcess(
+                self._authority, self.answers, run=self._run, clock=self._clock, now=self._now
+            )
+            fresh: CertifiedKey = yield process.issue(self.names, kind, self._replaced())
+            self._keeper.keepCertificate(fresh)
+        except (ACMEError, StartError) as error:
+            problem = error if isinstance(error, ACMEError) else ACMEError("local", str(error))
+            if isAboutChallenge(problem):
+                self._metrics.counter(rows.CHALLENGES, kind, "failure").inc()
+            outcome = "limited" if problem.kind == "rateLimited" else "failure"
+            self._metrics.counter(rows.ATTEMPTS, outcome).inc()
+            self._metrics.counter(tlsRows.RELOADS, "failure").inc()
+            self._failed(problem)
+            return
+        self._metrics.counter(rows.CHALLENGES, kind, "success").inc()
+        self._metrics.counter(rows.ATTEMPTS, "success").inc()
+        self._metrics.counter(tlsRows.RELOADS, "success").inc()
+        self._setback = Setback()
+        self._keeper.keepSetback(self._setback)
+        self._use(fresh)
+
+    def _failed(self, error: ACMEError) -> None:
+        self._setback = self._setback.after(
+            error,
+            self._now(),
+            self._randomness(),
+            base=self._settings.retryAfter,
+            kinds=len(self._kinds),
+        )
+        self._keeper.keepSetback(self._setback)
+        self._measure()
+        self._log.error(
+            "No certificate for {names}: {error}. The next attempt is in {wait:.0f} s; {meanwhile}",
+            names=", ".join(self.names),
+            error=str(error),
+            wait=self._setback.until - self._now(),
+            meanwhile="the one in use stays"
+            if self._real is not None
+            else "a self-signed placeholder is served",
+        )
+
+    def _use(self, fresh: CertifiedKey) -> None:
+        self._real = self._certified = fresh
+        self._dice = self._randomness()
+        self._window, self._windowUntil = None, 0.0
+        self._measure()
+        until = datetime.datetime.fromtimestamp(fresh.notAfter, datetime.UTC)
+        self._log.info(
+            "The certificate for {names} is good until {until}.",
+            names=", ".join(fresh.names),
+            until=until.isoformat(),
+        )
+        self._changes.changed()
+
+    def _adoptKept(self) -> bool:
+        """
+        Use what lies in the state directory, if it is better than what is in use: another process
+        may have been faster, or an operator restored it.
+        """
+        kept = self._keeper.certificate()
+        if kept is None or not self._coversAll(kept) or not self._isGood(kept):
+            return False
+        real = self._real
+        if real is not None and self._coversAll(real) and kept.notAfter <= real.notAfter:
+            return False
+        self._use(kept)
+        return True
+
+    @inlineCallbacks
+    def _askWindow(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        Ask the authority when it wants the certificate renewed, if it is time to.
+        """
+        real, now = self._real, self._now()
+        if real is None or now >= real.notAfter or now < self._windowUntil:
+            return
+        name = renewalID(real)
+        if not name:
+            return
+        try:
+            window: Window | None = yield self._run(self._authority.renewalWindow, name)
+        except ACMEError as error:
+            self._log.debug("No renewal window: {error}", error=str(error))
+            self._windowUntil = now + windowInterval(self._window)
+            return
+        if window is not None and (
+            self._window is None
+            or (window.begin, window.end) != (self._window.begin, self._window.end)
+        ):
+            self._dice = self._randomness()
+        self._window = window
+        self._windowUntil = now + windowInterval(window)
+
+    def _due(self) -> float:
+        """
+        When to order, in seconds since 1970.
+        """
+        real = self._real
+        if real is None or not self._coversAll(real) or self._now() < real.notBefore:
+            return 0.0
+        return renewalTime(real.notBefore, real.notAfter, self._dice, self._window)
+
+    def _replaced(self) -> str:
+        real = self._real
+        if real is None or not self._coversAll(real):
+            return ""
+        return renewalID(real)
+
+    def _coversAll(self, certified: CertifiedKey) -> bool:
+        return all(covers(certified.names, name) for name in self.names)
+
+    def _isGood(self, certified: CertifiedKey | None) -> bool:
+        return certified is not None and certified.notBefore <= self._now() < certified.notAfter
+
+    def _placeholder(self) -> CertifiedKey:
+        return selfSigned(self.names, self._now(), PLACEHOLDER_LIFE)
+
+    def _refreshPlaceholder(self) -> None:
+        if self._real is None and self._certified.notAfter - self._now() < 86_400.0:
+            self._certified = self._placeholder()
+            self._changes.changed()
+
+    def _measure(self) -> None:
+        self._metrics.gauge(rows.PLACEHOLDER).set(0 if self._real is not None else 1)
+        self._metrics.gauge(rows.FAILURES).set(self._setback.failures)
+
+
+def renewalID(certified: CertifiedKey) -> str:
+    """
+    The name by which an authority knows one of its certificates (RFC 9773 section 4.1); empty
+    where that cannot be told.
+    """
+    certificate = certified.chain[0]
+    try:
+        issuer = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+    identifier = issuer.value.key_identifier
+    if identifier is None:
+        return ""
+    serial = certificate.serial_number
+    # The content of a DER INTEGER, with room for its sign.
+    number = serial.to_bytes(serial.bit_length() // 8 + 1, "big")
+    return ".".join(
+        base64.urlsafe_b64encode(each).decode("ascii").rstrip("=") for each in (identifier, number)
+    )
