@@ -13,6 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from ._events import Events
 from ._rows import CounterRow, EventRow, GaugeRow, HistogramRow, Row
+from ._whole import wholeNumbers
 
 _M = TypeVar("_M", bound=MetricWrapperBase)
 
@@ -95,7 +96,7 @@ class Metrics:
         """
         All metrics in Prometheus' text format 0.0.4.
         """
-        page = prometheus_client.generate_latest(self.registry)
+        page = wholeNumbers(prometheus_client.generate_latest(self.registry))
         return page + b"".join(events.exposition() for events in self._events.values())
 
     def _series(self, kind: type[_M], row: Row, labels: tuple[str, ...]) -> _M:

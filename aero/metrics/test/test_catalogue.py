@@ -42,9 +42,10 @@ class CatalogueTests(SynchronousTestCase):
         self.assertEqual(len(names), len(set(names)))
         for row in ROWS:
             self.assertEqual(isinstance(row, CounterRow), row.name.endswith("_total"), row.name)
-            self.assertTrue(row.name in REFERENCE or row.name.startswith("aero_"), row.name)
+            known = row.name in REFERENCE or row.name.startswith(("aero_", "l2_"))
+            self.assertTrue(known, row.name)
             if isinstance(row, HistogramRow):
-                self.assertRegex(row.name, r"_(seconds|bytes)$")
+                self.assertRegex(row.name, r"_(seconds|bytes|ms)$")
 
     def test_reference(self) -> None:
         """

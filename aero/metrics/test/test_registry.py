@@ -44,8 +44,8 @@ class MetricsTests(SynchronousTestCase):
         text = self.metrics.exposition().decode()
         self.assertIn("# HELP aero_test_things_total Things.\n", text)
         self.assertIn("# TYPE aero_test_things_total counter\n", text)
-        self.assertIn('aero_test_things_total{kind="a"} 1.0\n', text)
-        self.assertIn('aero_test_seconds_bucket{le="1.0"} 1.0\n', text)
+        self.assertIn('aero_test_things_total{kind="a"} 1\n', text)
+        self.assertIn('aero_test_seconds_bucket{le="1"} 1\n', text)
         self.assertNotIn("_created", text)
 
     def test_kinds(self) -> None:

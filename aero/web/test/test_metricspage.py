@@ -50,7 +50,7 @@ class MetricsEndpointTests(SynchronousTestCase):
             self.assertEqual(response.header(b"Cache-Control"), b"no-store")
             self.assertIn("# TYPE http_requests_total counter", response.text())
         self.assertIn(
-            'http_requests_total{method="GET",route="/metrics",status_code="200"} 1.0',
+            'http_requests_total{method="GET",route="/metrics",status_code="200"} 1',
             client.request(b"GET", "/metrics").text(),
         )
 
