@@ -9,6 +9,7 @@ subclass it, override one C{make...} method, and name the class with C{--app}
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Callable, ClassVar, Iterable, Mapping, Sequence
@@ -25,6 +26,7 @@ from aero.errors import ConfigurationError
 from aero.interfaces import IUpgradable
 from aero.log import leastLevel, observerFor
 from aero.net.certificates import CertificateSource
+from aero.net.inherited import InheritedSockets
 from aero.net.listeners import Listener
 from aero.net.tls import ServerTLS
 from aero.net.tlsprotocol import TLSServerFactory
@@ -218,18 +220,31 @@ class Aero(Parts):
     def _listeners(self, source: CertificateSource | None) -> Iterable[IService]:
         server = self.settings.server
         limits = ConnectionLimits(self.settings.http, self.metrics)
-
-        def listener(factory: IProtocolFactory, name: str, port: int, option: str) -> Listener:
-            return Listener(
+        inherited = InheritedSockets.fromEnvironment(self.environ, os.getpid())
+        names: set[str] = set()
+        for factory, name, port, option in self._factories(source):
+            # The one that redirects is what speaks plain HTTP.
+            given = "http" if name == "redirect" else name
+            names.add(given)
+            yield Listener(
                 self.reactor,
                 limits.wrap(factory, name),
                 addresses=server.bind,
                 port=port,
                 option=option,
+                bound=inherited.take(given),
             )
+        inherited.finish(names)
 
+    def _factories(
+        self, source: CertificateSource | None
+    ) -> Iterable[tuple[IProtocolFactory, str, int, str]]:
+        """
+        What listens: factory, name, port, and the option that chooses the port.
+        """
+        server = self.settings.server
         if source is None:
-            yield listener(self.site, "http", server.port, "port")
+            yield self.site, "http", server.port, "port"
             return
         secure = TLSServerFactory(
             ServerTLS(source, seconds=self.reactor.seconds, metrics=self.metrics),
@@ -239,9 +254,9 @@ class Aero(Parts):
             clock=self.reactor,
         )
         if not self.isEdge:
-            yield listener(secure, "https", server.port, "port")
+            yield secure, "https", server.port, "port"
             return
-        yield listener(secure, "https", server.httpsPort, "https-port")
+        yield secure, "https", server.httpsPort, "https-port"
         if server.httpPort:
             redirect = RedirectFactory(
                 hosts=self.hosts or frozenset(),
@@ -251,7 +266,7 @@ class Aero(Parts):
                 clock=self.reactor,
                 challenges=self.acme,
             )
-            yield listener(redirect, "redirect", server.httpPort, "http-port")
+            yield redirect, "redirect", server.httpPort, "http-port"
 
     def _notices(self) -> Iterable[str]:
         """

@@ -38,6 +38,7 @@ class Listener(Service):
         addresses: Sequence[str],
         port: int,
         option: str,
+        bound: Sequence[socket.socket] = (),
     ) -> None:
         """
         @param factory: An L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}.
@@ -45,13 +46,14 @@ class Listener(Service):
             long as another of them works, because a host without IPv6 is ordinary.
         @param port: The port number, or 0 for any free one.
         @param option: The option that chooses the port, for the error message.
+        @param bound: Listening sockets from outside, to be used instead of address and port.
         """
         self._reactor = reactor
         self._factory = factory
         self._addresses = addresses
         self._port = port
         self._option = option
-        self._sockets: list[socket.socket] = []
+        self._sockets: list[socket.socket] = list(bound)
         self.ports: list[IListeningPort] = []
 
     def privilegedStartService(self) -> None:
@@ -61,6 +63,8 @@ class Listener(Service):
         @raise StartError: No address could be bound, or one is taken.
         """
         super().privilegedStartService()
+        if self._sockets:
+            return
         missing: list[str] = []
         for address in self._addresses:
             bound = self._bind(address)

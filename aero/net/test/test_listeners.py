@@ -85,3 +85,16 @@ class ListenerTests(SynchronousTestCase):
             f"cannot listen on port {port} on 127.0.0.1: another program uses it; choose another"
             " with --port",
         )
+
+    def test_boundBefore(self) -> None:
+        """
+        Sockets from outside are used as they are, and nothing else is bound.
+        """
+        bound = socket.create_server(("127.0.0.3", 0))
+        reactor = Adopting()
+        listener = Listener(
+            reactor, ServerFactory(), addresses=["192.0.2.1"], port=1, option="port", bound=[bound]
+        )
+        listener.privilegedStartService()
+        listener.startService()
+        self.assertEqual(reactor.addresses, ["127.0.0.3"])
