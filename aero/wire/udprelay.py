@@ -99,6 +99,32 @@ def decode(message: bytes, maxPayload: int) -> Datagram:
     return Datagram(version, guestPort, remote, remotePort, message[header:])
 
 
+def parseHeader(header: bytes) -> tuple[int, int, bytes, int] | None:
+    """
+    Read the header alone, without a word about what is wrong with it; for the hot path.
+
+    @param header: The first 24 bytes of a message that begins with C{A2 02 06}, the first 12
+        of another one that begins with C{A2 02}, the first 8 of any other; less where the
+        message has less.
+    @return: Version, guest port, remote and remote port; C{None} where L{decode} would raise.
+    """
+    length = len(header)
+    if header[:2] != b"\xa2\x02":
+        if length != _V1.size:
+            return None
+        guestPort, remote, remotePort = _V1.unpack(header)
+        return 1, guestPort, remote, remotePort
+    if length < _V2_IPV4.size or header[3] != _DATAGRAM:
+        return None
+    if header[2] == _IPV4 and length == _V2_IPV4.size:
+        _, _, _, _, guestPort, remote, remotePort = _V2_IPV4.unpack(header)
+    elif header[2] == _IPV6 and length == _V2_IPV6.size:
+        _, _, _, _, guestPort, remote, remotePort = _V2_IPV6.unpack(header)
+    else:
+        return None
+    return 2, guestPort, remote, remotePort
+
+
 def encode(version: int, guestPort: int, remote: bytes, remotePort: int, payload: bytes) -> bytes:
     """
     Make one message.

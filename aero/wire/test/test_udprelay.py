@@ -13,7 +13,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.testing.properties import given
 from aero.testing.properties import strategies as st
 from aero.testing.vectors import load
-from aero.wire.udprelay import Datagram, UDPRelayError, canonical, decode, encode
+from aero.wire.udprelay import (
+    Datagram,
+    UDPRelayError,
+    canonical,
+    decode,
+    encode,
+    parseHeader,
+)
 
 REMOTES = st.one_of(st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16))
 PORTS = st.integers(0, 65_535)
@@ -129,3 +136,39 @@ class CanonicalTests(SynchronousTestCase):
         six = ipaddress.ip_address("2001:db8::1").packed
         self.assertEqual(canonical(six), six)
         self.assertEqual(canonical(b"\x01\x02\x03\x04"), b"\x01\x02\x03\x04")
+
+
+class HeaderTests(SynchronousTestCase):
+    """
+    L{parseHeader}.
+    """
+
+    def check(self, message: bytes) -> None:
+        """
+        It finds what L{decode} finds.
+        """
+        isV2 = message[:2] == b"\xa2\x02"
+        size = 8 if not isV2 else 24 if message[2:3] == b"\x06" else 12
+        try:
+            expected: object = tuple(decode(message, 65_535))[:4]
+        except UDPRelayError:
+            expected = None
+        self.assertEqual(parseHeader(message[:size]), expected)
+
+    @given(st.integers(1, 2), PORTS, REMOTES, PORTS, st.binary(max_size=40))
+    def test_valid(
+        self, version: int, guestPort: int, remote: bytes, port: int, payload: bytes
+    ) -> None:
+        """
+        Of valid messages, whole and cut at every length.
+        """
+        message = encode(version, guestPort, remote, port, payload)
+        for length in range(len(message) + 1):
+            self.check(message[:length])
+
+    @given(st.sampled_from([b"", b"\xa2\x02", b"\xa2\x02\x04", b"\xa2\x02\x06"]), st.binary())
+    def test_anything(self, start: bytes, rest: bytes) -> None:
+        """
+        Of any bytes.
+        """
+        self.check(start + rest)
