@@ -137,12 +137,13 @@ class ACMEClient:
         """
         See L{CertificateAuthority.order<aero.net.acme.authority.CertificateAuthority.order>}.
         """
+        target = self._resource("newOrder")
         asked: dict[str, Any] = {"identifiers": [{"type": "dns", "value": name} for name in names]}
         if self._profile:
             asked["profile"] = self._profile
         if replaces and "renewalInfo" in self._directory:
             asked["replaces"] = replaces
-        response = self._post(self._resource("newOrder"), asked)
+        response = self._post(target, asked)
         return self._readOrder(response, _location(response))
 
     def orderAt(self, url: str) -> Order:

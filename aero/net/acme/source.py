@@ -93,6 +93,7 @@ class ACMESource:
         self._window: Window | None = None
         self._windowUntil = 0.0
         self._dice = randomness()
+        self._unkept: CertifiedKey | None = None
         kept = keeper.certificate()
         self._real = kept if kept is not None and covers(kept.names, domain) else None
         self._certified = self._real or self._placeholder()
@@ -228,6 +229,8 @@ class ACMESource:
     @inlineCallbacks
     def _lookAfter(self) -> Generator[Deferred[Any], Any, None]:
         self._refreshPlaceholder()
+        if self._unkept is not None:
+            self._keep(self._unkept)
         yield self._askWindow()
         if self._now() < max(self._due(), self._setback.until):
             return
@@ -252,7 +255,6 @@ class ACMESource:
                 self._authority, self.answers, run=self._run, clock=self._clock, now=self._now
             )
             fresh: CertifiedKey = yield process.issue(self.names, kind, self._replaced())
-            self._keeper.keepCertificate(fresh)
         except (ACMEError, StartError) as error:
             problem = error if isinstance(error, ACMEError) else ACMEError("local", str(error))
             if isAboutChallenge(problem):
@@ -262,12 +264,25 @@ class ACMESource:
             self._metrics.counter(tlsRows.RELOADS, "failure").inc()
             self._failed(problem)
             return
+        self._keep(fresh)
         self._metrics.counter(rows.CHALLENGES, kind, "success").inc()
         self._metrics.counter(rows.ATTEMPTS, "success").inc()
         self._metrics.counter(tlsRows.RELOADS, "success").inc()
         self._setback = Setback()
         self._keeper.keepSetback(self._setback)
         self._use(fresh)
+
+    def _keep(self, fresh: CertifiedKey) -> None:
+        """
+        Write a certificate down. If that fails it is used all the same, and writing it is tried
+        again at every look.
+        """
+        self._unkept = None
+        try:
+            self._keeper.keepCertificate(fresh)
+        except StartError as error:
+            self._unkept = fresh
+            self._log.error("The certificate is lost at the next stop: {error}", error=str(error))
 
     def _failed(self, error: ACMEError) -> None:
         self._setback = self._setback.after(
