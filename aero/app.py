@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Callable, ClassVar, Iterable, Mapping, Sequence
+from typing import IO, Any, Callable, ClassVar, Iterable, Iterator, Mapping, Sequence
 
 from twisted.application.service import IService
 from twisted.internet.defer import DeferredList
@@ -39,6 +39,7 @@ from aero.web.gates import Gate, OriginGate, RateGate
 from aero.web.health import HealthEndpoint, ReadyEndpoint, VersionEndpoint
 from aero.web.limits import ConnectionLimits
 from aero.web.metricspage import MetricsEndpoint
+from aero.web.opensessions import OpenSessionsEndpoint, Tunnel
 from aero.web.redirect import RedirectFactory
 from aero.web.router import Router
 from aero.web.site import AeroSite
@@ -86,6 +87,14 @@ class Aero(Parts):
                 public=self.isEdge and not self.isInternal,
             ),
         }
+        if settings.session.adminToken:
+            resources["/session/open"] = OpenSessionsEndpoint(
+                self.sessions,
+                self.metrics,
+                self.now,
+                tunnels=self._tunnels,
+                token=settings.session.adminToken,
+            )
         for service in self.services:
             resources |= service.resources()
         return resources
@@ -165,6 +174,7 @@ class Aero(Parts):
             if not IUpgradable.providedBy(endpoint):
                 raise TypeError(f"{endpoint!r} does not provide IUpgradable")
             router.addUpgrade(endpoint)
+            self.revocations.onRevoked(endpoint.endSession)
         return router
 
     @cached_property
@@ -216,6 +226,14 @@ class Aero(Parts):
             drainDelay=server.drainDelay,
             grace=server.shutdownGrace,
         )
+
+    def _tunnels(self) -> Iterator[Tunnel]:
+        """
+        The tunnels that are open now.
+        """
+        for endpoint in self.endpoints:
+            for sid, address in endpoint.clients():
+                yield Tunnel(sid, address, endpoint.name)
 
     def _listeners(self, source: CertificateSource | None) -> Iterable[IService]:
         server = self.settings.server

@@ -3,19 +3,18 @@
 Sessions: a signed cookie and nothing else, so that any number of processes with the same
 secret serve them (gateway.md sections 4 and 5.5).
 
-The one thing that such a cookie cannot do is end early. L{Revocations} does it, for as long
-as the cookie would have lived.
+What such a cookie cannot do is end early; see L{aero.auth.revocations}.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import heapq
 import math
 import uuid
 from typing import Callable, Sequence
 
 from .cookies import sessionCookie, setCookie
+from .revocations import RevocationStore
 from .tokens import mintToken
 from .verified import VerifiedTokens
 
@@ -31,51 +30,6 @@ class Session:
 
     sid: str
     expires: float
-
-
-class Revocations:
-    """
-    Sessions that ended before their cookies did.
-
-    @param maxEntries: The most that are remembered. Beyond that, those whose cookies end
-        first are forgotten first.
-    """
-
-    def __init__(self, maxEntries: int = 100_000) -> None:
-        self._maxEntries = maxEntries
-        self._until: dict[str, float] = {}
-        self._byEnd: list[tuple[float, str]] = []
-
-    def __len__(self) -> int:
-        return len(self._until)
-
-    def revoke(self, sid: str, until: float, now: float) -> None:
-        """
-        End a session.
-
-        @param until: When the last cookie of the session ends by itself. Who cannot know takes
-            the time to live of sessions from now on.
-        """
-        if until <= max(now, self._until.get(sid, now)):
-            return
-        self._until[sid] = until
-        heapq.heappush(self._byEnd, (until, sid))
-        while self._byEnd and (self._byEnd[0][0] <= now or len(self._until) > self._maxEntries):
-            self._forgetFirst()
-        if len(self._byEnd) > 2 * self._maxEntries:
-            self._byEnd = [(end, name) for name, end in self._until.items()]
-            heapq.heapify(self._byEnd)
-
-    def isRevoked(self, sid: str, now: float) -> bool:
-        """
-        Whether a session ended early.
-        """
-        return now < self._until.get(sid, now)
-
-    def _forgetFirst(self) -> None:
-        end, sid = heapq.heappop(self._byEnd)
-        if self._until.get(sid) == end:
-            del self._until[sid]
 
 
 def _randomSid() -> str:
@@ -100,7 +54,7 @@ class Sessions:
         secrets: Sequence[str],
         ttl: int,
         sameSite: str,
-        revoked: Revocations | None = None,
+        revoked: RevocationStore | None = None,
         newSid: Callable[[], str] = _randomSid,
     ) -> None:
         self._secrets = tuple(secret for secret in secrets if secret)
@@ -123,9 +77,16 @@ class Sessions:
         token = None if value is None else self._tokens.verify(value, now)
         if token is None:
             return None
-        if self._revoked is not None and self._revoked.isRevoked(token.sid, now):
-            return None
-        return Session(token.sid, token.expires)
+        session = Session(token.sid, token.expires)
+        return session if self.isAlive(session, now) else None
+
+    def isAlive(self, session: Session, now: float) -> bool:
+        """
+        Whether a session that was read from a cookie has not ended since.
+        """
+        if self._revoked is not None and self._revoked.isRevoked(session.sid, now):
+            return False
+        return session.expires > now
 
     def renew(self, session: Session | None, now: float, secure: bool) -> tuple[Session, bytes]:
         """
@@ -141,3 +102,24 @@ class Sessions:
         token = mintToken(self._secrets[0], sid, math.floor(now + self._ttl))
         cookie = setCookie(token, maxAge=self._ttl, sameSite=self._sameSite, secure=secure)
         return Session(sid, now + self._ttl), cookie
+
+    def end(self, sid: str, now: float, *, byOperator: bool = False) -> None:
+        """
+        End a session now: none of its cookies is valid any more, and its tunnels are closed.
+
+        @param now: Seconds since 1970.
+        @param byOperator: See L{RevocationStore.revoke}.
+        @raise ValueError: There are no sessions that end early here.
+        """
+        if self._revoked is None:
+            raise ValueError("expected a list of the sessions that ended early")
+        # A cookie of it may have been renewed just now, maybe by another process.
+        self._revoked.revoke(sid, now + self._ttl + 1, now, byOperator=byOperator)
+
+    def forgetting(self, secure: bool) -> bytes:
+        """
+        The value of C{Set-Cookie} that makes a browser forget its session.
+
+        @param secure: Whether the request came over TLS.
+        """
+        return setCookie("", maxAge=0, sameSite=self._sameSite, secure=secure)

@@ -19,6 +19,11 @@ SESSIONS_REFUSED = CounterRow(
     "Requests for a session that got none: body, or rate for too many new ones from one address.",
     ("reason",),
 )
+SESSIONS_ENDED = CounterRow(
+    "aero_sessions_ended_total",
+    "Sessions that ended before their time: by client for a log-out, by operator.",
+    ("by",),
+)
 RELAY_TOKENS = CounterRow(
     "aero_relay_tokens_total",
     "Requests for relay credentials by result: ok, off, origin, session, rate or error.",

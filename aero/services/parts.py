@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from twisted.web.resource import IResource
 
-from aero.auth.sessions import Revocations, Sessions
+from aero.auth.revocations import Revocations, RevocationStore
+from aero.auth.sessions import Sessions
 from aero.metrics import ROWS, Metrics
 from aero.net.acme.source import ACMESource
 from aero.net.certificates import CertificateSource
@@ -215,7 +216,7 @@ class Parts:
         return Origins(self.allowedOrigins())
 
     @cached_property
-    def revocations(self) -> Revocations:
+    def revocations(self) -> RevocationStore:
         """
         Sessions that ended before their time.
         """

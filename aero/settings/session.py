@@ -89,6 +89,14 @@ class SessionSettings:
         parse=choice("Lax", "Strict", "None"),
         help="The SameSite attribute of the session cookie.",
     )
+    adminToken: str = setting(
+        variable="AERO_ADMIN_TOKEN",
+        default="",
+        parse=text,
+        secret=True,
+        help="A bearer token for /session/open, where operators see the sessions with open tunnels and end them."
+        " Without it that is not there.",
+    )
     newPerMinutePerIP: float = setting(
         variable="AERO_SESSIONS_PER_MINUTE_PER_IP",
         option="sessions-per-minute-per-ip",

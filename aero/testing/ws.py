@@ -24,6 +24,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from aero.auth.revocations import Revocations
 from aero.auth.sessions import Sessions
 from aero.metrics import ROWS, Metrics
 from aero.policy.clientaddress import ClientAddresses
@@ -243,6 +244,7 @@ class WebSocketRig:
     @ivar reactor: The clock, and the way to targets.
     @ivar metrics: The whole catalogue.
     @ivar gate: The shared checks; sessions are required and C{https://example.com} allowed.
+    @ivar revocations: The sessions that ended before their time.
     @ivar cookie: A good session cookie.
     """
 
@@ -252,7 +254,8 @@ class WebSocketRig:
     def __init__(self, **gateOptions: Any) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.metrics = Metrics(ROWS)
-        self.sessions = Sessions([_SECRET], 3_600, "Lax", None)
+        self.revocations = Revocations()
+        self.sessions = Sessions([_SECRET], 3_600, "Lax", self.revocations)
         self.gate = UpgradeGate(
             clock=self.reactor,
             sessions=self.sessions,

@@ -1,9 +1,12 @@
 # -*- test-case-name: aero.web.test.test_credentials -*-
 """
-What a request shows of who sent it: the session of its cookie, and the page's origin.
+What a request shows of who sent it: the session of its cookie, the page's origin, and the
+token of an operator.
 """
 
 from __future__ import annotations
+
+import hmac
 
 from twisted.web.server import Request
 
@@ -64,3 +67,27 @@ def requireOrigin(request: Request) -> str:
     if origin is None:
         raise Refused(403, "forbidden", "Origin not allowed", reason="origin")
     return origin
+
+
+def hasBearer(request: Request, token: str) -> bool:
+    """
+    Whether a request has a bearer token (RFC 6750 section 2.1), found in constant time.
+
+    @param token: The token; with an empty one nobody has it.
+    """
+    lines = request.requestHeaders.getRawHeaders(b"Authorization", [])
+    scheme, _, given = (lines[0] if len(lines) == 1 else b"").partition(b" ")
+    matches = hmac.compare_digest(given.strip(), token.encode("utf-8"))
+    return matches and bool(token) and scheme.lower() == b"bearer"
+
+
+def requireBearer(request: Request, token: str, realm: str) -> None:
+    """
+    Let nobody on without a bearer token.
+
+    @param realm: What the token is for, as the client is told.
+    @raise Refused: 401, with the reason C{token}.
+    """
+    if not hasBearer(request, token):
+        request.setHeader(b"WWW-Authenticate", f'Bearer realm="{realm}"'.encode("ascii"))
+        raise Refused(401, "unauthorized", "A bearer token is required", reason="token")

@@ -8,13 +8,13 @@ domain the page is for this machine and for who has the token.
 
 from __future__ import annotations
 
-import hmac
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from aero.errors import Refused
 from aero.metrics import Metrics, sessions
 
+from .credentials import hasBearer
 from .endpoint import Endpoint
 from .replies import reply, replyError
 
@@ -42,7 +42,7 @@ class MetricsEndpoint(Endpoint):
         """
         super().__init__()
         self._metrics = metrics
-        self._token = token.encode("utf-8")
+        self._token = token
         self._public = public
 
     def render_GET(self, request: AeroRequest) -> int:
@@ -51,7 +51,7 @@ class MetricsEndpoint(Endpoint):
 
         @raise Refused: 403 where only this machine may read the page.
         """
-        if self._token and not self._hasToken(request) and not _isLocal(request):
+        if self._token and not hasBearer(request, self._token) and not _isLocal(request):
             self._metrics.counter(sessions.METRICS_REFUSED, "token").inc()
             return replyError(
                 request,
@@ -64,12 +64,6 @@ class MetricsEndpoint(Endpoint):
             raise Refused(403, "forbidden", "The metrics are not public", reason="address")
         body = self._metrics.exposition()
         return reply(request, 200, body, CONTENT_TYPE, headers=[(b"Cache-Control", b"no-store")])
-
-    def _hasToken(self, request: AeroRequest) -> bool:
-        lines = request.requestHeaders.getRawHeaders(b"Authorization", ())
-        scheme, _, given = (lines[0] if len(lines) == 1 else b"").partition(b" ")
-        matches = hmac.compare_digest(given.strip(), self._token)
-        return matches and scheme.lower() == b"bearer"
 
 
 def _isLocal(request: AeroRequest) -> bool:

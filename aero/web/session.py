@@ -24,7 +24,7 @@ from .bodies import DNS, MAX_IGNORED_BODY_BYTES, readBody
 from .credentials import originOf, sessionOf
 from .endpoint import Endpoint
 from .relaytoken import RelayCredentials, isoTime
-from .replies import Header, replyJSON
+from .replies import Header, replyEmpty, replyJSON
 
 if TYPE_CHECKING:
     from .request import AeroRequest
@@ -36,7 +36,8 @@ _NO_STORE: list[Header] = [(b"Cache-Control", b"no-store")]
 class SessionEndpoint(Endpoint):
     """
     C{POST /session} begins a session or renews the one of the cookie; C{GET /session} does
-    the same for people who only want to see that it works.
+    the same for people who only want to see that it works. C{DELETE /session} ends it, in all
+    its cookies, and closes its tunnels.
 
     A renewed session keeps its id. Only new ones are limited for each client address:
     they are what costs state elsewhere, and a page that renews must never be turned away.
@@ -112,6 +113,18 @@ class SessionEndpoint(Endpoint):
         """
         self._renew(request, self._now())
         return replyJSON(request, 200, {"ok": True}, headers=_NO_STORE)
+
+    def render_DELETE(self, request: AeroRequest) -> int:
+        """
+        End the session of the cookie, if there is one, and have the browser forget it.
+        """
+        now = self._now()
+        session = sessionOf(request, self._sessions, now)
+        if session is not None:
+            self._sessions.end(session.sid, now)
+            self._metrics.counter(sessions.SESSIONS_ENDED, "client").inc()
+        cookie = self._sessions.forgetting(request.client.secure)
+        return replyEmpty(request, headers=[*_NO_STORE, (b"Set-Cookie", cookie)])
 
     def _checkBody(self, request: AeroRequest) -> None:
         try:

@@ -10,7 +10,7 @@ L{prepare} waits for, and nothing is ever written to it.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
@@ -26,7 +26,7 @@ from aero.interfaces import IUpgradable
 from aero.metrics import Metrics
 from aero.metrics import tcp as rows
 from aero.net.memory import keepFreedMemory
-from aero.wire.websocket import GOING_AWAY
+from aero.wire.websocket import GOING_AWAY, POLICY_VIOLATION
 
 from .handshake import Accepted, UpgradeGate, rejection, switchingProtocols
 
@@ -236,6 +236,23 @@ class WebSocketEndpoint:
             session.sendClose(GOING_AWAY, reason)
         return self.factory.whenIdle()
 
+    def clients(self) -> Iterator[tuple[str, str]]:
+        """
+        Of each WebSocket that is open and has a session, the session's name and the client's
+        address.
+        """
+        for protocol in self.factory.open:
+            if protocol.session is not None:
+                yield protocol.session.sid, protocol.client.ip
+
+    def endSession(self, sid: str) -> None:
+        """
+        Close the WebSockets of a session that ended before its time, with 1008.
+        """
+        for session in list(self.factory.open):
+            if session.session is not None and session.session.sid == sid:
+                session.failConnection(POLICY_VIOLATION, "session ended")
+
     def abort(self) -> None:
         """
         Drop every session now.
@@ -251,7 +268,7 @@ class WebSocketEndpoint:
         """
         accepted = protocol.request
         try:
-            self.gate.checkDraining()
+            self.gate.checkAgain(accepted)
             protocol.response = switchingProtocols(
                 accepted.key, accepted.subprotocol, request.site.responseHeaders.pairs
             )

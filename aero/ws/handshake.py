@@ -127,7 +127,7 @@ class UpgradeGate:
         @param needsSession: Whether a valid session cookie is one of them.
         @raise Refused: One of them failed.
         """
-        self.checkDraining()
+        self._checkDraining()
         if len(request.uri) > self._maxTargetLength:
             raise Refused(414, "url_too_long", "Request URL too long", reason="url")
         path, query = parseTarget(request.uri)
@@ -139,7 +139,7 @@ class UpgradeGate:
         if needsSession:
             session = self._sessions.fromCookies(lines(b"Cookie") or (), self._wallClock())
             if session is None:
-                raise Refused(401, "unauthorized", "Unauthorized", reason="session")
+                raise _noSession()
         if self._blocked and canonicalAddress(client.ip) in self._blocked:
             raise Refused(403, "forbidden", "Client IP blocked", reason="client-ip")
         return Accepted(
@@ -152,10 +152,18 @@ class UpgradeGate:
             offered=tuple(lines(b"Sec-WebSocket-Protocol") or ()),
         )
 
-    def checkDraining(self) -> None:
+    def checkAgain(self, accepted: Accepted) -> None:
         """
-        @raise Refused: The process is stopping.
+        Check what may have changed while the endpoint prepared for a client.
+
+        @raise Refused: The process is stopping, or the client's session has ended.
         """
+        self._checkDraining()
+        session = accepted.session
+        if session is not None and not self._sessions.isAlive(session, self._wallClock()):
+            raise _noSession()
+
+    def _checkDraining(self) -> None:
         if self.draining:
             raise Refused(503, "unavailable", "Shutting down", reason="draining")
 
@@ -307,6 +315,10 @@ def canonicalAddress(ip: str) -> str:
 
 def _invalid(reason: str = "handshake") -> Refused:
     return Refused(400, "bad_request", "Invalid WebSocket upgrade", reason=reason)
+
+
+def _noSession() -> Refused:
+    return Refused(401, "unauthorized", "Unauthorized", reason="session")
 
 
 def _single(lines: Sequence[bytes], limit: int = _MAX_VALUE) -> bytes:

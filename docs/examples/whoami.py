@@ -11,7 +11,7 @@ from typing import Callable, Mapping
 from twisted.web.resource import IResource
 
 from aero.app import Aero
-from aero.auth.sessions import Revocations, Sessions
+from aero.auth.sessions import Sessions
 from aero.web.credentials import requireSession
 from aero.web.endpoint import Endpoint
 from aero.web.replies import replyEmpty, replyJSON
@@ -23,13 +23,9 @@ class Whoami(Endpoint):
     The session of whoever asks.
     """
 
-    def __init__(
-        self, sessions: Sessions, revocations: Revocations, ttl: int, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, sessions: Sessions, now: Callable[[], float]) -> None:
         super().__init__()
         self._sessions = sessions
-        self._revocations = revocations
-        self._ttl = ttl
         self._now = now
 
     def render_GET(self, request: AeroRequest) -> int:
@@ -40,7 +36,7 @@ class Whoami(Endpoint):
     def render_DELETE(self, request: AeroRequest) -> int:
         now = self._now()
         session = requireSession(request, self._sessions, now)
-        self._revocations.revoke(session.sid, now + self._ttl, now)
+        self._sessions.end(session.sid, now)
         return replyEmpty(request, 204)
 
 
@@ -50,5 +46,4 @@ class Server(Aero):
     """
 
     def makeResources(self) -> Mapping[str, IResource]:
-        whoami = Whoami(self.sessions, self.revocations, self.settings.session.ttl, self.now)
-        return {**super().makeResources(), "/whoami": whoami}
+        return {**super().makeResources(), "/whoami": Whoami(self.sessions, self.now)}

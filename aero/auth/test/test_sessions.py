@@ -9,9 +9,9 @@ import uuid
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.auth.cookies import sessionCookie
-from aero.auth.sessions import Revocations, Session, Sessions
+from aero.auth.revocations import Revocations
+from aero.auth.sessions import Session, Sessions
 from aero.auth.tokens import mintToken, verifyToken
-from aero.testing.properties import given, strategies
 
 _NOW = 1_700_000_000.0
 _TTL = 3_600
@@ -160,77 +160,33 @@ class SessionsTests(SynchronousTestCase):
             self.assertIsNone(sessions.fromCookies([cookieLine(cookie)], _NOW + 200))
         self.assertEqual(sessions.fromCookies([cookieLine(third)], _NOW + 200), other)
 
+    def test_ended(self) -> None:
+        """
+        A session that is ended is not known any more, though its cookie was shown before, for
+        as long as any cookie of it may live; whoever listens is told.
+        """
+        revoked, told = Revocations(), list[str]()
+        revoked.onRevoked(told.append)
+        sessions = makeSessions(revoked=revoked)
+        session, cookie = sessions.renew(None, _NOW, True)
+        lines = [cookieLine(cookie)]
+        self.assertEqual(sessions.fromCookies(lines, _NOW), session)
+        sessions.end(session.sid, _NOW)
+        self.assertIsNone(sessions.fromCookies(lines, _NOW))
+        self.assertTrue(revoked.isRevoked(session.sid, _NOW + _TTL))
+        self.assertEqual(told, [session.sid])
 
-class RevocationsTests(SynchronousTestCase):
-    """
-    L{Revocations}.
-    """
+    def test_cannotEnd(self) -> None:
+        """
+        Where no list is kept, to end a session is a mistake that is not passed over.
+        """
+        self.assertRaises(ValueError, makeSessions().end, "sid", _NOW)
 
-    def test_until(self) -> None:
+    def test_forgetting(self) -> None:
         """
-        A session is ended until its cookie ends by itself.
+        A browser forgets a cookie that is empty and at its end.
         """
-        revoked = Revocations()
-        revoked.revoke("a", 100.0, 0.0)
-        self.assertTrue(revoked.isRevoked("a", 99.9))
-        self.assertFalse(revoked.isRevoked("a", 100.0))
-        self.assertFalse(revoked.isRevoked("b", 0.0))
-
-    def test_longer(self) -> None:
-        """
-        Ending a session again makes it longer and never shorter.
-        """
-        revoked = Revocations()
-        for until in (100.0, 300.0, 200.0):
-            revoked.revoke("a", until, 0.0)
-        self.assertTrue(revoked.isRevoked("a", 299.0))
-        revoked.revoke("b", 400.0, 150.0)
-        self.assertTrue(revoked.isRevoked("a", 299.0))
-        self.assertEqual(len(revoked), 2)
-
-    def test_past(self) -> None:
-        """
-        What ended by itself is not remembered, and forgotten when something else is.
-        """
-        revoked = Revocations()
-        revoked.revoke("a", 10.0, 10.0)
-        self.assertEqual(len(revoked), 0)
-        revoked.revoke("a", 20.0, 10.0)
-        revoked.revoke("b", 40.0, 30.0)
-        self.assertEqual(len(revoked), 1)
-        self.assertTrue(revoked.isRevoked("b", 30.0))
-
-    def test_bounded(self) -> None:
-        """
-        Beyond the bound those that end first are forgotten first.
-        """
-        revoked = Revocations(maxEntries=3)
-        for number in (5, 1, 4, 2, 3):
-            revoked.revoke(str(number), 100.0 + number, 0.0)
         self.assertEqual(
-            [number for number in range(1, 6) if revoked.isRevoked(str(number), 0.0)], [3, 4, 5]
+            makeSessions().forgetting(False),
+            b"aero_session=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax",
         )
-
-    @given(
-        strategies.lists(
-            strategies.tuples(
-                strategies.sampled_from("abcdef"),
-                strategies.integers(0, 60),
-                strategies.integers(0, 3),
-            ),
-            max_size=60,
-        )
-    )
-    def test_model(self, steps: list[tuple[str, int, int]]) -> None:
-        """
-        With room enough exactly those are ended whose time has not come, however often they
-        are ended again.
-        """
-        revoked, model, now = Revocations(maxEntries=6), dict.fromkeys("abcdef", 0), 0
-        for sid, until, step in steps:
-            now += step
-            revoked.revoke(sid, until, now)
-            model[sid] = max(model[sid], until)
-            for name, end in model.items():
-                self.assertIs(revoked.isRevoked(name, now), now < end)
-            self.assertLessEqual(len(revoked), 6)

@@ -11,7 +11,13 @@ from twisted.web.http_headers import Headers
 
 from aero.auth.sessions import Sessions
 from aero.errors import Refused
-from aero.web.credentials import originOf, requireOrigin, requireSession, sessionOf
+from aero.web.credentials import (
+    hasBearer,
+    originOf,
+    requireOrigin,
+    requireSession,
+    sessionOf,
+)
 
 NOW = 1_700_000_000.0
 
@@ -103,3 +109,34 @@ class OriginTests(SynchronousTestCase):
                 self.assertEqual(
                     (refused.status, refused.message, refused.reason), (403, message, "origin")
                 )
+
+
+class BearerTests(SynchronousTestCase):
+    """
+    Tests for L{hasBearer}.
+    """
+
+    def test_has(self) -> None:
+        """
+        The scheme is written in any case, the token exactly.
+        """
+        for line in (b"Bearer sesame", b"bearer  sesame ", b"BEARER sesame"):
+            self.assertTrue(hasBearer(asked(Authorization=[line]), "sesame"), line)
+
+    def test_hasNot(self) -> None:
+        """
+        Another token or scheme, several of them, or none, is not the token; and an empty token
+        is nobody's.
+        """
+        for lines in (
+            [],
+            [b"Bearer"],
+            [b"Bearer Sesame"],
+            [b"Bearer sesame2"],
+            [b"Basic sesame"],
+            [b"sesame"],
+            [b"Bearer sesame", b"Bearer sesame"],
+        ):
+            self.assertFalse(hasBearer(asked(Authorization=lines), "sesame"), lines)
+        for line in (b"", b"Bearer", b"Bearer "):
+            self.assertFalse(hasBearer(asked(Authorization=[line]), ""), line)

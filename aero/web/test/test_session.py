@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from aero.auth.jwt import verifyRelayToken
-from aero.auth.sessions import Revocations, Sessions
+from aero.auth.revocations import Revocations
+from aero.auth.sessions import Sessions
 from aero.metrics import ROWS, Metrics, sessions
 from aero.policy.clientaddress import ClientAddresses
 from aero.settings.dns import DNSSettings
@@ -327,6 +328,38 @@ class SessionEndpointTests(SynchronousTestCase):
             response = client.request(b"POST", "/session")
             self.assertIn(b"SameSite=None", response.header(b"Set-Cookie") or b"")
         self.assertEqual(len(warnings), 1)
+
+    def test_ended(self) -> None:
+        """
+        C{DELETE} ends the session in all its cookies and makes the browser forget it; what the
+        cookie names from then on is a new session.
+        """
+        client = self.makeClient()
+        cookie = cookieOf(client.request(b"POST", "/session"))
+        session = self.sessions.fromCookies([cookie], NOW)
+        assert session is not None
+        response = client.request(b"DELETE", "/session", {b"Cookie": cookie})
+        self.assertEqual((response.status, response.body), (204, b""))
+        self.assertEqual(response.header(b"Cache-Control"), b"no-store")
+        self.assertEqual(
+            response.header(b"Set-Cookie"),
+            b"aero_session=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax",
+        )
+        self.assertIsNone(self.sessions.fromCookies([cookie], NOW))
+        again = cookieOf(client.request(b"POST", "/session", {b"Cookie": cookie}))
+        renewed = self.sessions.fromCookies([again], NOW)
+        assert renewed is not None
+        self.assertNotEqual(renewed.sid, session.sid)
+        self.assertEqual(self.metrics.value(sessions.SESSIONS_ENDED, "client"), 1)
+
+    def test_nothingToEnd(self) -> None:
+        """
+        Without a session there is nothing to end, and that is no mistake.
+        """
+        client = self.makeClient()
+        for headers in ({}, {b"Cookie": b"aero_session=old.cookie"}):
+            self.assertEqual(client.request(b"DELETE", "/session", headers).status, 204)
+        self.assertEqual(self.metrics.value(sessions.SESSIONS_ENDED, "client"), 0)
 
     def test_noRelay(self) -> None:
         """

@@ -179,6 +179,36 @@ class UpgradeTests(SynchronousTestCase):
         self.assertRefused(waiting, 503, b"Shutting down")
         self.assertRefused(self.rig.connect(self.echo), 503, b"Shutting down")
 
+    def test_sessionEnds(self) -> None:
+        """
+        When a session ends its WebSockets are closed with 1008, and those of others are not.
+        """
+        self.rig.revocations.onRevoked(self.echo.endSession)
+        clients = [self.rig.connect(self.echo) for _ in range(2)]
+        other = self.rig.connect(self.echo, Cookie=self.rig.newCookie())
+        session = self.rig.sessions.fromCookies([self.rig.cookie], self.rig.now)
+        assert session is not None
+        self.assertEqual(len(set(self.echo.clients())), 2)
+        self.assertIn((session.sid, "198.51.100.7"), set(self.echo.clients()))
+        self.rig.sessions.end(session.sid, self.rig.now)
+        for client in clients:
+            self.assertEqual(client.frames(), [(CLOSE, b"\x03\xf0session ended")])
+        other.send(BINARY, b"alive")
+        self.assertEqual(other.frames(), [(BINARY, b"alive")])
+        self.assertRefused(self.rig.connect(self.echo), 401, b"Unauthorized")
+
+    def test_sessionEndsWhileWaiting(self) -> None:
+        """
+        A session that ends while its request is being decided gets no WebSocket.
+        """
+        slow = Slow("/slow", Echo, **self.rig.common)
+        waiting = self.rig.connect(slow)
+        session = self.rig.sessions.fromCookies([self.rig.cookie], self.rig.now)
+        assert session is not None
+        self.rig.sessions.end(session.sid, self.rig.now)
+        slow.waiting.callback(None)
+        self.assertRefused(waiting, 401, b"Unauthorized")
+
     def test_writingFails(self) -> None:
         """
         If the 101 cannot be written, the connection is dropped and no session begins.
