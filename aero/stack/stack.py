@@ -62,6 +62,7 @@ class Stack:
     @ivar drops: What was dropped, counted by its reason.
     @ivar types: The receivers of frames, by the two bytes of their type.
     @ivar protocols: The receivers of packets, by protocol number.
+    @ivar stations: Where the guest was last seen: MAC addresses by IPv4 address; for reading.
     @ivar udp: The receiver of UDP.
     @ivar icmp: The receiver of ICMP.
     @ivar tcp: All TCP connections.
@@ -97,6 +98,7 @@ class Stack:
             send=self._sendWaiting,
             drop=self._drop,
         )
+        self.stations = self._neighbours.stations
         self._output = IPv4Output(
             addresses,
             self._neighbours,
