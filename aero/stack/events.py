@@ -74,7 +74,8 @@ class TCPClosed(NamedTuple):
 
 class UDPReceived(NamedTuple):
     """
-    A datagram of the guest, whoever it is for.
+    A datagram of the guest, whoever it is for: the outside, the LAN, or every station by the
+    limited or the network's broadcast address. None is for a group.
 
     @ivar hardwareAddress: The MAC address it came from.
     """
@@ -90,6 +91,8 @@ class UDPReceived(NamedTuple):
 class EchoRequested(NamedTuple):
     """
     The guest pings somebody outside.
+
+    @ivar ttl: With which it goes on, at least 1: the gateway has taken its one.
     """
 
     source: int
