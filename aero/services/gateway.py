@@ -5,13 +5,14 @@ The gateway: sessions, TCP over WebSocket, DNS over HTTPS.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, Sequence
 
 from twisted.web.resource import IResource
 
 from aero.errors import ConfigurationError
 from aero.web.relaytoken import RelayCredentials, RelayTokenEndpoint
 from aero.web.session import SessionEndpoint
+from aero.ws.dialling import DiallingParts
 from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.mux import MuxEndpoint, MuxProtocol
 from aero.ws.tcp import TCPEndpoint, TCPTunnelProtocol
@@ -76,14 +77,14 @@ class GatewayService(Service):
         C{/tcp} and C{/tcp-mux}.
         """
         parts = self.parts
-        shared: dict[str, Any] = {
-            "gate": parts.upgradeGate,
-            "clock": parts.reactor,
-            "metrics": parts.metrics,
-            "settings": parts.settings.tcp,
-            "dialer": parts.dialer,
-            "slots": parts.slots,
-        }
+        shared = DiallingParts(
+            gate=parts.upgradeGate,
+            clock=parts.reactor,
+            metrics=parts.metrics,
+            settings=parts.settings.tcp,
+            dialer=parts.dialer,
+            slots=parts.slots,
+        )
         return (
             TCPEndpoint(protocol=self._tcpProtocol, **shared),
             MuxEndpoint(protocol=self._muxProtocol, **shared),

@@ -27,9 +27,9 @@ from aero.wire.dnsquery import parseQuery
 
 from .bodies import DNS, JSON, MAX_BODY_BYTES, MAX_IGNORED_BODY_BYTES, contentType, readBody
 from .dnsjson import DNSJSONEndpoint
-from .dnslimit import DNSAdmission
+from .dnslimit import DNSAdmission, ResolvingEndpoint
 from .dnsupstream import httpsFactory
-from .endpoint import Endpoint, Rendered
+from .endpoint import Rendered
 from .replies import Header, reply, retryAfter
 
 if TYPE_CHECKING:
@@ -41,33 +41,22 @@ MAX_CONTENT_TYPE = 256
 _NO_STORE: Header = (b"Cache-Control", b"no-store")
 
 
-class DNSQueryEndpoint(Endpoint):
+class DNSQueryEndpoint(ResolvingEndpoint):
     """
     C{GET} and C{POST /dns-query}.
     """
 
     maxBodyBytes: int = MAX_BODY_BYTES
 
-    def __init__(
-        self,
-        engine: DNSEngine,
-        admission: DNSAdmission,
-        maxQueryBytes: int,
-    ) -> None:
-        """
-        @param maxQueryBytes: Bytes of a query; a larger one is a 413.
-        """
-        super().__init__()
-        self._engine = engine
-        self._admission = admission
-        self._maxQueryBytes = maxQueryBytes
+    def __init__(self, engine: DNSEngine, admission: DNSAdmission, maxQueryBytes: int) -> None:
+        super().__init__(engine, admission, maxQueryBytes)
         self._maxCharacters = base64url.encodedLength(maxQueryBytes)
 
     def render_GET(self, request: AeroRequest) -> Rendered:
         """
         Answer the query in the parameter C{dns}.
         """
-        wait = self._admission.admit(request)
+        wait = self.admission.admit(request)
         if wait:
             return _tooMany(request, wait)
         values = request.args.get(b"dns", [])
@@ -90,7 +79,7 @@ class DNSQueryEndpoint(Endpoint):
         # is never wanted here, and parsing so much of it takes long.
         isJSON = contentType(request) == JSON
         body = readBody(request, MAX_IGNORED_BODY_BYTES if isJSON else MAX_BODY_BYTES)
-        wait = self._admission.admit(request)
+        wait = self.admission.admit(request)
         if wait:
             return _tooMany(request, wait)
         lines = request.requestHeaders.getRawHeaders(b"Content-Type", [b""])
@@ -101,13 +90,13 @@ class DNSQueryEndpoint(Endpoint):
         return self._answer(request, body.value)
 
     def _answer(self, request: AeroRequest, message: bytes) -> Rendered:
-        if len(message) > self._maxQueryBytes:
+        if len(message) > self.maxQueryBytes:
             return _replyError(request, 413, message)
         try:
             query = parseQuery(message)
         except DecodeError:
             return _replyError(request, 400, message)
-        answer = self._engine.query(query)
+        answer = self.engine.query(query)
         return answer.addCallback(lambda answer: _replyAnswer(request, answer))
 
 

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from aero.errors import DecodeError, Refused
-from aero.net.dns.engine import Answer, DNSEngine
+from aero.net.dns.engine import Answer
 from aero.policy.numeric import ipv4Text, ipv6Text
 from aero.wire.dns import (
     AAAA,
@@ -30,8 +30,8 @@ from aero.wire.dns import (
 from aero.wire.dnsanswer import Record, addressRecords
 from aero.wire.dnsquery import Query
 
-from .dnslimit import DNSAdmission
-from .endpoint import Endpoint, Rendered
+from .dnslimit import ResolvingEndpoint
+from .endpoint import Rendered
 from .replies import replyJSON
 
 if TYPE_CHECKING:
@@ -44,24 +44,10 @@ _NUMBER: Final = re.compile(r"0{0,64}(1|5|28)")
 _FLAGS: Final = (("TC", TC), ("RD", RD), ("RA", RA), ("AD", AD), ("CD", CD))
 
 
-class DNSJSONEndpoint(Endpoint):
+class DNSJSONEndpoint(ResolvingEndpoint):
     """
     C{GET /dns-json?name=...&type=...}.
     """
-
-    def __init__(
-        self,
-        engine: DNSEngine,
-        admission: DNSAdmission,
-        maxQueryBytes: int,
-    ) -> None:
-        """
-        @param maxQueryBytes: Bytes of a query as a DNS message; a larger one is a 413.
-        """
-        super().__init__()
-        self._engine = engine
-        self._admission = admission
-        self._maxQueryBytes = maxQueryBytes
 
     def render_GET(self, request: AeroRequest) -> Rendered:
         """
@@ -69,7 +55,7 @@ class DNSJSONEndpoint(Endpoint):
 
         @raise Refused: Any of rows 1 to 6 of section 14.2.
         """
-        wait = self._admission.admit(request)
+        wait = self.admission.admit(request)
         if wait:
             raise Refused(
                 429, "too_many_requests", "Rate limit exceeded", reason="rate", retryAfter=wait
@@ -85,9 +71,9 @@ class DNSJSONEndpoint(Endpoint):
             wireName = encodeName([part.encode("utf-8") for part in name.split(".") if part])
         except (DecodeError, UnicodeEncodeError):
             raise _bad("Invalid DNS name") from None
-        if HEADER_SIZE + len(wireName) + 4 > self._maxQueryBytes:
+        if HEADER_SIZE + len(wireName) + 4 > self.maxQueryBytes:
             raise Refused(413, "payload_too_large", "DNS query too large")
-        answer = self._engine.query(Query(0, RD, wireName, qtype, IN))
+        answer = self.engine.query(Query(0, RD, wireName, qtype, IN))
         return answer.addCallback(lambda answer: _replyAnswer(request, answer, name, qtype))
 
 

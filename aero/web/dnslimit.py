@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Callable, Final
 from aero.auth.sessions import Sessions
 from aero.metrics import Metrics
 from aero.metrics import dns as rows
+from aero.net.dns.engine import DNSEngine
 from aero.policy.quota import TokenBuckets, addressKey
 from aero.settings.dns import DNSSettings
 
 from .credentials import requireSession
+from .endpoint import Endpoint
 
 if TYPE_CHECKING:
     from .request import AeroRequest
@@ -57,3 +59,19 @@ class DNSAdmission:
         if wait:
             self._limited.inc()
         return wait
+
+
+class ResolvingEndpoint(Endpoint):
+    """
+    An endpoint that resolves names.
+
+    @ivar engine: The resolver.
+    @ivar admission: Who may ask.
+    @ivar maxQueryBytes: Bytes of a query as a DNS message; a larger one is a 413.
+    """
+
+    def __init__(self, engine: DNSEngine, admission: DNSAdmission, maxQueryBytes: int) -> None:
+        super().__init__()
+        self.engine = engine
+        self.admission = admission
+        self.maxQueryBytes = maxQueryBytes

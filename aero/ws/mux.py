@@ -21,17 +21,16 @@ client closes in order, what it sent before still reaches the targets.
 from __future__ import annotations
 
 from inspect import isawaitable
-from typing import Any, ClassVar, Sequence
+from typing import Any, ClassVar, Sequence, Unpack
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.interfaces import IProtocol, IReactorTime
+from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
 from aero.errors import DecodeError, Refused
-from aero.metrics import Metrics
 from aero.metrics import mux as rows
-from aero.net.dialer import ApprovedTarget, Dialer
+from aero.net.dialer import ApprovedTarget
 from aero.net.happyeyeballs import DialFailed
 from aero.net.muxpressure import UploadPressure
 from aero.net.muxsender import FairSender
@@ -39,15 +38,14 @@ from aero.net.muxstates import CLOSED
 from aero.net.muxstream import MuxStream, congestedBytes
 from aero.net.muxtarget import MuxTarget
 from aero.net.prompt import readMore
-from aero.settings.tcp import TCPSettings
 from aero.wire import tcpmux
 from aero.wire.tcpmux import SUBPROTOCOL, Error, ErrorCode, Frame, FrameDecoder, Open
 from aero.wire.websocket import ABNORMAL, PROTOCOL_ERROR
 
-from .endpoint import WebSocketEndpoint
-from .handshake import Accepted, UpgradeGate
+from .dialling import DiallingEndpoint, DiallingParts
+from .handshake import Accepted
 from .protocol import AeroWebSocketProtocol, Closed
-from .slots import Lease, TunnelSlots
+from .slots import Lease
 
 #: Bytes of replies that may wait for a client that does not read.
 _MAX_REPLY_BYTES = 65_536
@@ -394,45 +392,23 @@ class MuxProtocol(AeroWebSocketProtocol):
         self.endpoint.queueBytes[direction].inc(change)
 
 
-class MuxEndpoint(WebSocketEndpoint):
+class MuxEndpoint(DiallingEndpoint):
     """
     The endpoint C{/tcp-mux}.
 
-    @ivar settings: The limits.
-    @ivar dialer: The way to targets.
-    @ivar slots: How many connections a session may have.
     @ivar leases: The slots of streams that are connected to a protocol of our own.
     """
+
+    label = "tcp-mux"
 
     def __init__(
         self,
         path: str = "/tcp-mux",
         protocol: type[MuxProtocol] = MuxProtocol,
-        *,
-        gate: UpgradeGate,
-        clock: IReactorTime,
-        metrics: Metrics,
-        settings: TCPSettings,
-        dialer: Dialer,
-        slots: TunnelSlots,
+        **parts: Unpack[DiallingParts],
     ) -> None:
-        """
-        @param slots: Shared with C{/tcp}.
-        """
-        super().__init__(
-            path,
-            protocol,
-            gate=gate,
-            clock=clock,
-            metrics=metrics,
-            name="tcp-mux",
-            maxMessageBytes=settings.maxMessageBytes,
-            pingInterval=settings.pingInterval,
-            pingTimeout=settings.pingTimeout,
-        )
-        self.settings = settings
-        self.dialer = dialer
-        self.slots = slots
+        super().__init__(path, protocol, **parts)
+        metrics = self.metrics
         self.leases: dict[MuxStream, Lease] = {}
         self.stalled = metrics.counter(rows.STALLED)
         self.queueBytes = {

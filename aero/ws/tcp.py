@@ -39,19 +39,17 @@ No data waits without bound: a slow target pauses the client and a slow client t
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IProtocol, IReactorTime
+from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
 from aero.errors import Refused
-from aero.metrics import Metrics
-from aero.net.dialer import ApprovedTarget, Dialer
+from aero.net.dialer import ApprovedTarget
 from aero.net.happyeyeballs import DialFailed
 from aero.net.prompt import readMore
 from aero.net.pump import IdleTimer, TargetConnection
-from aero.settings.tcp import TCPSettings
 from aero.wire.tcptarget import parseTarget
 from aero.wire.websocket import (
     ABNORMAL,
@@ -62,10 +60,10 @@ from aero.wire.websocket import (
     NORMAL,
 )
 
-from .endpoint import WebSocketEndpoint
-from .handshake import Accepted, UpgradeGate
+from .dialling import DiallingEndpoint, DiallingParts
+from .handshake import Accepted
 from .protocol import AeroWebSocketProtocol, Closed
-from .slots import Lease, TunnelSlots
+from .slots import Lease
 
 #: The longest message to a client; a larger read of the target becomes several.
 _CHUNK = 65_536
@@ -310,44 +308,20 @@ class _TargetSide:
         self._tunnel.targetLost()
 
 
-class TCPEndpoint(WebSocketEndpoint):
+class TCPEndpoint(DiallingEndpoint):
     """
     The endpoint C{/tcp}.
-
-    @ivar settings: The limits.
-    @ivar dialer: The way to targets.
     """
+
+    label = "tcp"
 
     def __init__(
         self,
         path: str = "/tcp",
         protocol: type[TCPTunnelProtocol] = TCPTunnelProtocol,
-        *,
-        gate: UpgradeGate,
-        clock: IReactorTime,
-        metrics: Metrics,
-        settings: TCPSettings,
-        dialer: Dialer,
-        slots: TunnelSlots,
+        **parts: Unpack[DiallingParts],
     ) -> None:
-        """
-        @param slots: Shared with C{/tcp-mux}.
-        """
-        super().__init__(
-            path,
-            protocol,
-            gate=gate,
-            clock=clock,
-            metrics=metrics,
-            name="tcp",
-            maxMessageBytes=settings.maxMessageBytes,
-            pingInterval=settings.pingInterval,
-            pingTimeout=settings.pingTimeout,
-        )
-        self.settings = settings
-        self.dialer = dialer
-        self._slots = slots
-        self._tunnel = protocol
+        super().__init__(path, protocol, **parts)
 
     async def prepare(self, request: Any, accepted: Accepted) -> AeroWebSocketProtocol:
         """
@@ -363,7 +337,7 @@ class TCPEndpoint(WebSocketEndpoint):
         if wait is not None:
             await wait
         assert accepted.session is not None
-        lease = self._slots.acquire(accepted.session.sid, accepted.client.ip)
+        lease = self.slots.acquire(accepted.session.sid, accepted.client.ip)
         if lease is None:
             raise Refused(
                 429, "too_many_requests", "Too many concurrent connections", reason="slots"
