@@ -68,6 +68,8 @@ def titleOf(cls: type[Any]) -> tuple[str, str]:
 
 def _entry(row: Row) -> str:
     name = f"--{row.option}=  ({row.variable})" if row.option else f"{row.variable}"
+    if len(name) + 2 > _WIDTH:
+        name = f"--{row.option}=\n      ({row.variable})"
     text = textwrap.wrap(f"{row.help} [{row.defaultText}]", _WIDTH - 6)
     return f"  {name}\n" + "".join(f"      {line}\n" for line in text)
 

@@ -18,8 +18,11 @@ from .l2 import L2Settings
 from .relay import RelaySettings
 from .server import ServerSettings
 from .session import SessionSettings
+from .signal import SignalSettings
 from .tcp import EgressSettings, TCPSettings
 from .tls import TLSSettings
+from .udp import UDPSettings
+from .webrtc import BridgeSettings, WebRTCSettings
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,10 @@ class Settings:
     dns: DNSSettings = dataclasses.field(default_factory=DNSSettings)
     l2: L2Settings = dataclasses.field(default_factory=L2Settings)
     relay: RelaySettings = dataclasses.field(default_factory=RelaySettings)
+    signal: SignalSettings = dataclasses.field(default_factory=SignalSettings)
+    udp: UDPSettings = dataclasses.field(default_factory=UDPSettings)
+    webrtc: WebRTCSettings = dataclasses.field(default_factory=WebRTCSettings)
+    bridge: BridgeSettings = dataclasses.field(default_factory=BridgeSettings)
     notices: tuple[str, ...] = ()
 
 
@@ -59,6 +66,10 @@ GROUPS: dict[str, type[Any]] = {
     "dns": DNSSettings,
     "l2": L2Settings,
     "relay": RelaySettings,
+    "signal": SignalSettings,
+    "udp": UDPSettings,
+    "webrtc": WebRTCSettings,
+    "bridge": BridgeSettings,
 }
 
 

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from ._goparsers import choiceIgnoringCase
 from ._names import domainName, isInternalName
 from ._parsers import IPNetwork, choice, flag, integer, listOf, milliseconds, network, text
 from ._table import group, setting
 
 #: Every service this release can run, in the order they are listed to the operator.
 SERVICES = ("edge", "gateway")
+
+
+_LEVEL = choice("fatal", "error", "warn", "info", "debug", "trace", "silent")
 
 
 def _services(value: str) -> tuple[str, ...]:
@@ -65,6 +69,21 @@ def _defaultTLSMode(values: Mapping[str, Any]) -> str:
     if values["tlsEnabled"]:
         return "files"
     return "auto" if "edge" in values["services"] else "off"
+
+
+def _relayMode(values: Mapping[str, Any]) -> str:
+    public = "edge" in values["services"] and not isInternalName(values["domain"])
+    return "prod" if public else "dev"
+
+
+def _logFormat(values: Mapping[str, Any]) -> str:
+    alone = values["services"] == ("relay",)
+    return "json" if alone and values["relayMode"] == "prod" else "text"
+
+
+def _logLevel(value: str) -> str:
+    word = value.strip().lower()
+    return "warn" if word == "warning" else _LEVEL(word)
 
 
 @group
@@ -155,18 +174,34 @@ class ServerSettings:
         parse=text,
         help="The dotted name of the composition root: aero.app.Aero or a subclass of yours.",
     )
+    relayMode: str = setting(
+        variable="AERO_WEBRTC_UDP_RELAY_MODE",
+        option="relay-mode",
+        default="dev",
+        derive=_relayMode,
+        parse=choiceIgnoringCase(
+            {"dev": "dev", "development": "dev", "prod": "prod", "production": "prod"}
+        ),
+        shown="dev; prod on a public domain",
+        help="The relay's mode: dev, or prod, which warns at start about settings that do not suit the public"
+        " internet.",
+    )
     logFormat: str = setting(
         variable="AERO_LOG_FORMAT",
+        aliases=("AERO_WEBRTC_UDP_RELAY_LOG_FORMAT",),
         option="log-format",
         default="text",
+        derive=_logFormat,
         parse=choice("text", "json"),
+        shown="text; json for the relay alone in the mode prod",
         help="How log lines are written: text, or json with one object a line.",
     )
     logLevel: str = setting(
         variable="LOG_LEVEL",
+        aliases=("AERO_WEBRTC_UDP_RELAY_LOG_LEVEL",),
         option="log-level",
         default="info",
-        parse=choice("fatal", "error", "warn", "info", "debug", "trace", "silent"),
+        parse=_logLevel,
         help="The least important log lines to write.",
     )
     logFullAddresses: bool = setting(

@@ -6,7 +6,7 @@ clients prove themselves is in L{aero.settings.relay}, which the gateway mints f
 
 from __future__ import annotations
 
-from ._goparsers import choiceIgnoringCase, positive, positiveDuration
+from ._goparsers import positive, positiveDuration
 from ._parsers import integer, text
 from ._ports import listenAddress
 from ._table import group, setting
@@ -34,13 +34,12 @@ class SignalSettings:
         parse=text,
         help="The URL that clients know the relay by; written to the log.",
     )
-    relayMode: str = setting(
-        variable="AERO_WEBRTC_UDP_RELAY_MODE",
-        default="dev",
-        parse=choiceIgnoringCase(
-            {"dev": "dev", "development": "dev", "prod": "prod", "production": "prod"}
-        ),
-        help="prod warns at start about settings that do not suit the public internet.",
+    relayShutdown: float = setting(
+        variable="AERO_WEBRTC_UDP_RELAY_SHUTDOWN_TIMEOUT",
+        default=15.0,
+        parse=positiveDuration,
+        shown="15s",
+        help="How long the relay, when it is the only service, waits for open connections when it stops.",
     )
     gatheringTimeout: float = setting(
         variable="AERO_WEBRTC_UDP_RELAY_ICE_GATHERING_TIMEOUT",

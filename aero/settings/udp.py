@@ -36,6 +36,11 @@ def _limit(value: str) -> int:
     return max(0, integer(-(2**63))(value))
 
 
+def _window(value: str) -> float:
+    found = integer(-(2**31))(value)
+    return float(found) if found > 0 else 10.0
+
+
 def _destBuckets(values: Mapping[str, Any]) -> int:
     return int(values["maxUniqueDestinations"]) or 1_024
 
@@ -54,7 +59,7 @@ class UDPSettings:
         option="destination-policy-preset",
         default="prod",
         parse=_preset,
-        help="prod refuses every destination that ALLOW_UDP_CIDRS does not name; dev allows all, private networks"
+        help="What holds for a destination: prod refuses every destination that ALLOW_UDP_CIDRS does not name; dev allows all, private networks"
         " included.",
     )
     allowPrivateNetworks: bool = setting(
@@ -219,9 +224,9 @@ class UDPSettings:
         variable="VIOLATION_WINDOW_SECONDS",
         option="violation-window-seconds",
         default=10.0,
-        parse=lambda value: float(integer(-(2**31))(value)),
+        parse=_window,
         shown="10",
-        help="Seconds without a violation after which the count of them begins again; 0 and less: 10.",
+        help="Seconds in which so many violations close a session; 0 and less stand for 10.",
     )
     udpIdle: float = setting(
         variable="UDP_WS_IDLE_TIMEOUT",

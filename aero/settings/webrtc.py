@@ -125,7 +125,6 @@ class WebRTCSettings:
     )
     iceServersJSON: str = setting(
         variable="AERO_ICE_SERVERS_JSON",
-        option="ice-servers-json",
         default="",
         parse=text,
         secret=True,
@@ -204,7 +203,7 @@ class BridgeSettings:
         derive=lambda values: "internal" if "l2" in values["services"] else "off",
         parse=_backend,
         shown="internal where the service l2 runs too, else off",
-        help="internal, off, or the WebSocket URL of an L2 backend (ws:// or wss://).",
+        help="Where the data channel l2 leads: internal, off, or the WebSocket URL of an L2 backend (ws:// or wss://).",
     )
     backendOrigin: str = setting(
         variable="L2_BACKEND_ORIGIN",
