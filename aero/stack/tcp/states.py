@@ -27,12 +27,9 @@ TRANSITIONS: dict[str, dict[str, str]] = {
         "SYN+ACK received": ESTABLISHED,
         "over": CLOSED,
     },
-    SYN_RECEIVED: {
-        "SYN acknowledged": ESTABLISHED,
-        "FIN sent": FIN_WAIT_1,
-        "FIN received": CLOSE_WAIT,
-        "over": CLOSED,
-    },
+    # A FIN on either side waits for the handshake: ours in the queue, the guest's until it comes
+    # again with an acknowledgment.
+    SYN_RECEIVED: {"SYN acknowledged": ESTABLISHED, "over": CLOSED},
     ESTABLISHED: {"FIN sent": FIN_WAIT_1, "FIN received": CLOSE_WAIT, "over": CLOSED},
     FIN_WAIT_1: {
         "FIN acknowledged": FIN_WAIT_2,
@@ -46,11 +43,14 @@ TRANSITIONS: dict[str, dict[str, str]] = {
     TIME_WAIT: {"over": CLOSED},
 }
 
-#: Where the guest may still send.
+#: Where data of the guest is taken.
 RECEIVING = frozenset({SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2})
 
 #: Where the outside may still write.
-SENDING = frozenset({SYN_SENT, SYN_RECEIVED, ESTABLISHED, CLOSE_WAIT})
+WRITING = frozenset({SYN_SENT, SYN_RECEIVED, ESTABLISHED, CLOSE_WAIT})
+
+#: Where data or a FIN of ours may be on its way.
+TRANSMITTING = frozenset({ESTABLISHED, FIN_WAIT_1, CLOSE_WAIT, CLOSING, LAST_ACK})
 
 
 def after(state: str, happened: str) -> str:
