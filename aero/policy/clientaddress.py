@@ -55,6 +55,16 @@ class ClientAddresses:
         self._networks = tuple(networks)
         self._trust = trust and (bool(self._networks) or not terminatesTLS)
 
+    def believes(self, peer: str) -> bool:
+        """
+        Whether what a peer says about its clients is true.
+
+        @param peer: The address of whoever connected.
+        """
+        if not self._trust:
+            return False
+        return not self._networks or self._isProxy(_parse(peer))
+
     def client(
         self,
         peer: str,
@@ -72,7 +82,7 @@ class ClientAddresses:
         """
         address = _parse(peer)
         shown = peer if address is None else str(address)
-        if not self._trust or (self._networks and not self._isProxy(address)):
+        if not self.believes(peer):
             return Client(shown, secure)
         for entry in _fromTheRight(forwardedFor):
             hop = _parse(entry)

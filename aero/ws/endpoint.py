@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Sequence
 
 from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
@@ -31,7 +31,8 @@ from aero.wire.websocket import GOING_AWAY, POLICY_VIOLATION
 from .handshake import Accepted, UpgradeGate, rejection, switchingProtocols
 
 if TYPE_CHECKING:
-    from .protocol import AeroWebSocketProtocol, Closed
+    from .closing import Closed
+    from .protocol import AeroWebSocketProtocol
 
 #: Seconds that a refused client has to read its refusal and end the connection.
 LINGER = 2.0
@@ -138,6 +139,8 @@ class WebSocketEndpoint:
     """
 
     needsSession = True
+    #: Other paths that are the same.
+    aliases: Sequence[str] = ()
 
     _log = Logger()
 
@@ -189,6 +192,12 @@ class WebSocketEndpoint:
         @raise Refused: The client is told so.
         """
         return self.buildProtocol(accepted)
+
+    def refuse(self, request: Any, refused: Refused) -> None:
+        """
+        Tell a client that there will be no session.
+        """
+        refuseUpgrade(request, rejection(refused, request.site.responseHeaders.pairs), self.clock)
 
     def buildProtocol(self, accepted: Accepted) -> AeroWebSocketProtocol:
         """
@@ -295,7 +304,7 @@ class WebSocketEndpoint:
             refused = Refused(500, "internal_error", "WebSocket upgrade failed", reason="error")
         self.metrics.counter(rows.WS_REFUSALS, self.name, refused.reason).inc()
         if not request.finished:  # as it is when the connection was taken over already
-            refuseUpgrade(request, refused, self.clock)
+            self.refuse(request, refused)
 
 
 class _Refusal(Protocol):
@@ -328,12 +337,12 @@ class _Refusal(Protocol):
             self._forcing.cancel()
 
 
-def refuseUpgrade(request: Any, refused: Refused, clock: IReactorTime) -> None:
+def refuseUpgrade(request: Any, response: bytes, clock: IReactorTime) -> None:
     """
-    Answer an upgrade with a refusal in the format of gateway.md section 9.1 and end the
-    connection.
+    Answer an upgrade with a refusal and end the connection.
+
+    @param response: The whole response, such as L{rejection} makes.
     """
-    response = rejection(refused, request.site.responseHeaders.pairs)
     request.takeOver(_Refusal(response, clock))
 
 

@@ -95,7 +95,7 @@ class UpgradeGate:
         self,
         *,
         clock: IReactorTime,
-        sessions: Sessions,
+        sessions: Sessions | None,
         origins: Origins,
         blockedClients: Iterable[str] = (),
         upgradesPerMinutePerIP: float = 0.0,
@@ -104,6 +104,7 @@ class UpgradeGate:
     ) -> None:
         """
         @param clock: For the rate limit.
+        @param sessions: C{None} where no endpoint needs one.
         @param blockedClients: Addresses that get no WebSocket (C{TCP_BLOCKED_CLIENT_IPS}).
         @param wallClock: Seconds since the epoch, which cookies expire by.
         """
@@ -134,14 +135,15 @@ class UpgradeGate:
         lines = request.requestHeaders.getRawHeaders
         key = checkHeaders(request.method, request.clientproto, lambda name: lines(name) or ())
         client = request.client
-        self._limitRate(client.ip)
+        self.limitRate(client.ip)
         session = None
         if needsSession:
-            session = self._sessions.fromCookies(lines(b"Cookie") or (), self._wallClock())
+            if self._sessions is not None:
+                cookies = lines(b"Cookie") or ()
+                session = self._sessions.fromCookies(cookies, self._wallClock())
             if session is None:
                 raise _noSession()
-        if self._blocked and canonicalAddress(client.ip) in self._blocked:
-            raise Refused(403, "forbidden", "Client IP blocked", reason="client-ip")
+        self.checkAddress(client.ip)
         return Accepted(
             key=key,
             path=path,
@@ -160,14 +162,19 @@ class UpgradeGate:
         """
         self._checkDraining()
         session = accepted.session
-        if session is not None and not self._sessions.isAlive(session, self._wallClock()):
+        if session is None or self._sessions is None:
+            return
+        if not self._sessions.isAlive(session, self._wallClock()):
             raise _noSession()
 
     def _checkDraining(self) -> None:
         if self.draining:
             raise Refused(503, "unavailable", "Shutting down", reason="draining")
 
-    def _limitRate(self, ip: str) -> None:
+    def limitRate(self, ip: str) -> None:
+        """
+        @raise Refused: This address asks for too many upgrades.
+        """
         if self._buckets is None:
             return
         wait = self._buckets.take(addressKey(ip), self._clock.seconds())
@@ -175,6 +182,13 @@ class UpgradeGate:
             raise Refused(
                 429, "too_many_requests", "Too many upgrades", reason="rate", retryAfter=wait
             )
+
+    def checkAddress(self, ip: str) -> None:
+        """
+        @raise Refused: This address gets no WebSocket.
+        """
+        if self._blocked and canonicalAddress(ip) in self._blocked:
+            raise Refused(403, "forbidden", "Client IP blocked", reason="client-ip")
 
     def _checkOrigin(
         self, origins: Sequence[bytes], hosts: Sequence[bytes], secure: bool
@@ -271,14 +285,15 @@ def switchingProtocols(key: bytes, subprotocol: str | None, pairs: Pairs) -> byt
     return b"".join(head)
 
 
-def rejection(refused: Refused, pairs: Pairs) -> bytes:
+def rejection(refused: Refused, pairs: Pairs, end: bytes = b"\n") -> bytes:
     """
     The whole response to a request that does not become a WebSocket (section 9.1).
 
     @param pairs: The header set of the site.
+    @param end: What the body ends with.
     """
     phrase = _PHRASES.get(refused.status, "Error")
-    body = (_oneLine(refused.message) or phrase).encode("utf-8") + b"\n"
+    body = (_oneLine(refused.message) or phrase).encode("utf-8") + end
     head = [
         f"HTTP/1.1 {refused.status} {phrase}\r\n"
         "Content-Type: text/plain; charset=utf-8\r\n"

@@ -26,7 +26,6 @@ C{messageReceived} and C{sessionClosed}.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Sequence
 
@@ -58,12 +57,14 @@ from aero.wire.websocket import (
     PROTOCOL_ERROR,
     TEXT,
     UNSUPPORTED_DATA,
+    Event,
     FrameReader,
     closePayload,
     frameHeader,
     parseClose,
 )
 
+from .closing import Closed as Closed
 from .masking import unmask
 
 if TYPE_CHECKING:
@@ -79,22 +80,6 @@ _MAX_REPLY_BYTES = 65_536
 _LARGE = 4_096
 #: Who stopped reading the client: the subclass, or the unread replies to pings.
 _BY_SUBCLASS, _BY_REPLIES = 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """
-    How a session ended.
-
-    @ivar code: The close code that decided it: the client's, or ours where we closed first.
-        1005 stands for a close frame without one, 1006 for no close frame at all.
-    @ivar reason: The text beside it.
-    @ivar clean: Whether both sides sent their close frame.
-    """
-
-    code: int
-    reason: str
-    clean: bool
 
 
 @implementer(IPushProducer)
@@ -384,9 +369,17 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         self._heard = True
         if self._discarding:
             return
-        messages = size = 0
         reader = self._reader
-        for opcode, payload in reader.receive(data):
+        self.eventsReceived(reader.receive(data))
+        if reader.failure and not self._discarding:
+            self.violationReceived(reader.failure, reader.why)
+
+    def eventsReceived(self, events: Sequence[Event]) -> None:
+        """
+        Take what one read completed: opcodes and payloads, in order. For aero's own subclasses.
+        """
+        messages = size = 0
+        for opcode, payload in events:
             if opcode == BINARY:
                 messages += 1
                 size += len(payload)
@@ -396,16 +389,22 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
                 size += len(payload)
                 self._textReceived(payload)
             elif opcode == PING:
-                self._pingReceived(payload)
+                self.pingReceived(payload)
             elif opcode == CLOSE:
-                self._closeFrameReceived(payload)
+                self.closeFrameReceived(payload)
             if self._discarding:
                 break
         if messages:
             self.factory.messagesUp.inc(messages)
             self.factory.bytesUp.inc(size)
-        if reader.failure and not self._discarding:
-            self.failConnection(reader.failure, "")
+
+    def violationReceived(self, code: int, why: str) -> None:
+        """
+        The client broke a rule of the framing, after the events before. For aero's own, too.
+
+        @param code: The close code that says so.
+        """
+        self.failConnection(code, "")
 
     def _deliver(self, payload: bytes, isBinary: bool) -> None:
         try:
@@ -427,14 +426,20 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             return
         self._deliver(payload, False)
 
-    def _pingReceived(self, payload: bytes) -> None:
+    def pingReceived(self, payload: bytes) -> None:
+        """
+        Answer a ping.
+        """
         self.sendFrame(PONG, payload)
         if self._sendingIsPaused:
             self._replyBytes += len(payload) + 2
             if self._replyBytes > _MAX_REPLY_BYTES:
                 self._pause(_BY_REPLIES)
 
-    def _closeFrameReceived(self, payload: bytes) -> None:
+    def closeFrameReceived(self, payload: bytes) -> None:
+        """
+        Answer a close frame, or take it as the answer to ours.
+        """
         parsed = parseClose(payload)
         if parsed is None:
             self.failConnection(PROTOCOL_ERROR)

@@ -1,0 +1,94 @@
+# -*- test-case-name: aero.net.l2.test.test_permits -*-
+"""
+How many tunnels a client address, the process and a session may have at once (l2.md section 5,
+rows 12 to 14).
+"""
+
+from __future__ import annotations
+
+from aero.errors import Refused
+from aero.metrics import CounterRow, Metrics
+from aero.metrics import l2 as rows
+from aero.policy.quota import Slots, addressKey
+from aero.settings.l2 import L2Settings
+
+
+class Permit:
+    """
+    The right to one tunnel.
+    """
+
+    __slots__ = ("_key", "_permits", "_sid")
+
+    def __init__(self, permits: TunnelPermits, key: str, sid: str | None) -> None:
+        self._permits: TunnelPermits | None = permits
+        self._key = key
+        self._sid = sid
+
+    def release(self) -> None:
+        """
+        Give it back; once is enough.
+        """
+        permits, self._permits = self._permits, None
+        if permits is not None:
+            permits._release(self._key, self._sid)
+
+
+class TunnelPermits:
+    """
+    All permits.
+    """
+
+    def __init__(self, settings: L2Settings, metrics: Metrics) -> None:
+        self._byAddress = Slots(settings.maxConnectionsPerIP)
+        self._all = Slots(settings.maxConnections)
+        self._bySession = Slots(settings.maxConnectionsPerSession)
+        self._metrics = metrics
+
+    def acquire(self, address: str, sid: str | None) -> Permit:
+        """
+        Take a permit, or nothing at all.
+
+        @param address: The client's IP address; IPv6 ones share the permits of their /64.
+        @param sid: The session; without one nothing is counted for it.
+        @raise Refused: 429, with the reason C{ip}, C{process} or C{session}.
+        """
+        key = addressKey(address)
+        if not self._byAddress.acquire(key):
+            self._count(rows.REJECT_PER_IP)
+            raise _refused("max connections per ip exceeded", "ip")
+        if not self._all.acquire(""):
+            self._byAddress.release(key)
+            self._count(rows.REJECT_MAX_CONNECTIONS)
+            raise _refused("max connections exceeded", "process")
+        if sid is not None and not self._bySession.acquire(sid):
+            self._byAddress.release(key)
+            self._all.release("")
+            self._count(
+                rows.REJECT_PER_SESSION,
+                rows.REJECT_MAX_TUNNELS_PER_SESSION,
+                rows.SESSION_DENIED,
+            )
+            raise _refused("quota_connections: max connections per session exceeded", "session")
+        return Permit(self, key, sid)
+
+    @property
+    def held(self) -> int:
+        """
+        How many there are now.
+        """
+        return self._all.held("")
+
+    def _release(self, key: str, sid: str | None) -> None:
+        self._byAddress.release(key)
+        self._all.release("")
+        if sid is not None:
+            self._bySession.release(sid)
+
+    def _count(self, *counters: CounterRow) -> None:
+        for row in (rows.UPGRADE_REJECTED, *counters):
+            self._metrics.counter(row).inc()
+
+
+def _refused(body: str, reason: str) -> Refused:
+    return Refused(429, "too_many_requests", body, reason=reason)

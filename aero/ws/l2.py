@@ -1,0 +1,201 @@
+# -*- test-case-name: aero.ws.test.test_l2 -*-
+"""
+C{/l2}: Ethernet over WebSocket (l2.md).
+
+L{L2Protocol} carries the messages of L{aero.net.l2.tunnel.L2Tunnel}, one in each binary message.
+Text, and the pings of WebSocket itself, mean nothing to the tunnel and count in its quotas.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from twisted.internet.interfaces import IReactorTime
+
+from aero.errors import Refused
+from aero.metrics import Metrics
+from aero.net.l2.permits import Permit, TunnelPermits
+from aero.net.l2.tunnel import L2Tunnel
+from aero.net.l2.tunnels import L2Tunnels, TunnelPeer
+from aero.wire.l2tunnel import HEADER_BYTES
+from aero.wire.websocket import BINARY, CLOSE, MESSAGE_TOO_BIG, PING, Event
+
+from .endpoint import WebSocketEndpoint, refuseUpgrade
+from .handshake import Accepted, rejection
+from .l2gate import L2Gate
+from .protocol import AeroWebSocketProtocol, Closed
+
+
+class L2Protocol(AeroWebSocketProtocol):
+    """
+    One guest.
+
+    @ivar tunnel: Its tunnel, while the session is open.
+    """
+
+    tunnels: L2Tunnels
+    permit: Permit
+    tunnel: L2Tunnel
+
+    def handshakeAbandoned(self) -> None:
+        """
+        There is no tunnel after all.
+        """
+        self.permit.release()
+
+    def sessionStarted(self) -> None:
+        """
+        Begin the tunnel.
+        """
+        session = self.session
+        peer = TunnelPeer(
+            self.client.ip, None if session is None else session.sid, self.request.origin
+        )
+        self.tunnel = self.tunnels.buildTunnel(self, peer)
+        self.tunnel.start()
+
+    def eventsReceived(self, events: Sequence[Event]) -> None:
+        """
+        Give the tunnel the binary messages of one read, and what else counts, in their order.
+        """
+        tunnel = self.tunnel
+        messages: list[bytes] = []
+        size = count = 0
+        for opcode, payload in events:
+            if opcode == BINARY:
+                messages.append(payload)
+                size += len(payload)
+                continue
+            if messages:
+                count += len(messages)
+                tunnel.messagesReceived(messages)
+                messages = []
+            if opcode == PING:
+                if tunnel.otherReceived(len(payload), len(payload)):
+                    self.pingReceived(payload)
+            elif opcode == CLOSE:
+                tunnel.otherReceived(len(payload))
+                self.closeFrameReceived(payload)
+            else:
+                tunnel.otherReceived(len(payload))
+            if tunnel.isOver:
+                break
+        if messages:
+            count += len(messages)
+            tunnel.messagesReceived(messages)
+        self.factory.messagesUp.inc(count)
+        self.factory.bytesUp.inc(size)
+
+    def violationReceived(self, code: int, why: str) -> None:
+        """
+        The client broke the rules of WebSocket, or sent a message that is too long for any.
+        """
+        self.tunnel.violated(code == MESSAGE_TOO_BIG, why)
+        self.failConnection(code, why)
+
+    def sendingPaused(self) -> None:
+        """
+        The transport is full.
+        """
+        self.tunnel.pauseProducing()
+
+    def sendingResumed(self) -> None:
+        """
+        It is empty again.
+        """
+        self.tunnel.resumeProducing()
+
+    def peerClosed(self) -> None:
+        """
+        The guest is done: nothing of it is kept for the rest of the handshake of closing.
+        """
+        self.tunnel.connectionLost("client")
+        self.permit.release()
+
+    def sessionEnded(self, closed: Closed) -> None:
+        """
+        The connection is gone.
+        """
+        self.tunnel.connectionLost("lost")
+        self.permit.release()
+
+    # -- what the tunnel calls, beside C{sendMessages}, C{pauseReading} and C{resumeReading}
+
+    def closeTunnel(self, code: int, reason: str) -> None:
+        """
+        Close; what was sent before arrives first, and what the guest still sends is discarded.
+        """
+        self.failConnection(code, reason)
+
+
+class L2Endpoint(WebSocketEndpoint):
+    """
+    C{/l2}, and the same by its other names.
+    """
+
+    needsSession = False
+    aliases = ("/l2/", "/eth", "/eth/")
+
+    gate: Any
+
+    def __init__(
+        self,
+        *,
+        gate: L2Gate,
+        clock: IReactorTime,
+        metrics: Metrics,
+        tunnels: L2Tunnels,
+        permits: TunnelPermits,
+        pingInterval: float = 30.0,
+        pingTimeout: float = 30.0,
+        protocol: type[L2Protocol] = L2Protocol,
+    ) -> None:
+        settings = tunnels.settings
+        longest = max(settings.maxFramePayload, settings.maxControlPayload)
+        super().__init__(
+            "/l2",
+            protocol,
+            gate=gate,  # type: ignore[arg-type]
+            clock=clock,
+            metrics=metrics,
+            maxMessageBytes=HEADER_BYTES + longest,
+            # A client whose silence is limited must not be kept talking by our pings.
+            pingInterval=0.0 if settings.idleTimeout else pingInterval,
+            pingTimeout=pingTimeout,
+        )
+        self.tunnels = tunnels
+        self.permits = permits
+
+    def prepare(self, request: Any, accepted: Accepted) -> AeroWebSocketProtocol:
+        """
+        Rows 12 to 14: a permit, which the protocol gives back.
+        """
+        session = accepted.session
+        try:
+            permit = self.permits.acquire(
+                accepted.client.ip, None if session is None else session.sid
+            )
+        except Refused as refused:
+            self.gate.refusedLater(refused, accepted.client)
+            raise
+        protocol = self.buildProtocol(accepted)
+        assert isinstance(protocol, L2Protocol)
+        protocol.tunnels = self.tunnels
+        protocol.permit = permit
+        return protocol
+
+    def refuse(self, request: Any, refused: Refused) -> None:
+        """
+        The reference's bodies end without a line feed.
+        """
+        response = rejection(refused, request.site.responseHeaders.pairs, end=b"")
+        refuseUpgrade(request, response, self.clock)
+
+    def drain(self, reason: str = "shutting down") -> Any:
+        """
+        Close every tunnel with 1001.
+        """
+        for session in list(self.factory.open):
+            assert isinstance(session, L2Protocol)
+            session.tunnel.drain(reason)
+        return self.factory.whenIdle()
