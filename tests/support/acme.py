@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Sequence
 
 from .nameservers import Dnsmasq
+from .server import Aero
 from .tools import freePort, require
 
 #: Seconds that starting may take on a busy machine.
@@ -171,3 +172,51 @@ class Pebble:
             check=True,
             capture_output=True,
         )
+
+
+class PublicAero(Aero):
+    """
+    A server with a public name, whose certificates come from an authority.
+    """
+
+    domain = "pc.example.test"
+
+    def __init__(
+        self, pebble: Pebble, *options: str, state: Path | None = None, **variables: str
+    ) -> None:
+        """
+        @param options: More options; a later one counts.
+        """
+        self._pebble = pebble
+        super().__init__(
+            *("--domain", self.domain),
+            *pebble.options(),
+            *options,
+            state=state,
+            runDir=None,
+            command=(),
+            **variables,
+        )
+
+    @property
+    def rootCertificate(self) -> Path:
+        """
+        The authority's root in PEM.
+        """
+        return self._pebble.rootCertificate()
+
+    def said(self, text: str) -> int:
+        """
+        How many lines of its log hold this text.
+        """
+        return sum(text in line for line in list(self.log))
+
+    def waitUntilSaid(self, text: str, times: int = 1) -> None:
+        """
+        Wait for lines of its log that hold this text.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while self.said(text) < times:
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise AssertionError("\n".join([f"never said: {text}", *self.log]))
+            time.sleep(0.05)

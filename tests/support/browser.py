@@ -136,7 +136,7 @@ class Browser:
             )
         self._browser = _playwright().chromium.launch(
             executable_path=program,
-            args=list(_ARGUMENTS),
+            args=[*_ARGUMENTS, f"--host-resolver-rules=MAP {server.domain} 127.0.0.1"],
             env={"PATH": os.environ["PATH"], "HOME": str(self.home)},
         )
         atexit.register(lambda: _thread().run(self.close))
@@ -186,7 +186,7 @@ class Tab:
         """
         Load a page of the server.
         """
-        self.page.goto(f"https://localhost:{self.server.port}{path}")
+        self.page.goto(f"https://{self.server.domain}:{self.server.port}{path}")
 
     def violations(self) -> list[str]:
         """

@@ -79,7 +79,8 @@ class Connection:
         Connect to a server under test the way its URL says.
         """
         if server.url.startswith("https:"):
-            return cls(server.port, tls=server.tlsContext("http/1.1"))
+            context = server.tlsContext("http/1.1")
+            return cls(server.port, tls=context, serverName=server.domain)
         return cls(server.port)
 
     def __enter__(self) -> Connection:
@@ -208,7 +209,7 @@ def request(
     """
     with Connection.to(server) as connection:
         return connection.request(
-            method, target, *headers, body=body, host=host or f"localhost:{server.port}"
+            method, target, *headers, body=body, host=host or f"{server.domain}:{server.port}"
         )
 
 

@@ -13,7 +13,7 @@ _SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
-def metric(server: Aero, name: str, **labels: str) -> float:
+def metric(server: Aero, name: str, /, **labels: str) -> float:
     """
     The sum of the samples of a metric that have these labels; 0 where there are none.
     """

@@ -36,7 +36,10 @@ class Aero:
     @ivar url: The URL of its ready line, without the last slash.
     @ivar port: The port of that URL.
     @ivar state: Its state directory.
+    @cvar domain: The name that tests ask for.
     """
+
+    domain = "localhost"
 
     def __init__(
         self,

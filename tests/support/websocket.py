@@ -43,7 +43,7 @@ class WebSocket:
         self.connection = Connection.to(server)
         self.key = base64.b64encode(os.urandom(16)).decode()
         lines = [
-            ("Host", f"localhost:{server.port}"),
+            ("Host", f"{server.domain}:{server.port}"),
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Version", "13"),

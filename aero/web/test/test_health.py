@@ -43,6 +43,16 @@ class ReadinessTests(SynchronousTestCase):
         del state["up"]
         self.assertEqual((readiness.ready, readiness.missing()), (False, ["dns"]))
 
+    def test_told(self) -> None:
+        """
+        A part may tell more about itself, as it is when somebody asks.
+        """
+        readiness, state = Readiness(), {"age": 1}
+        self.assertEqual(readiness.told(), {})
+        readiness.tell("certificate", lambda: dict(state))
+        state["age"] = 2
+        self.assertEqual(readiness.told(), {"certificate": {"age": 2}})
+
     def test_draining(self) -> None:
         """
         A process that drains is not ready, whatever its parts say.
@@ -76,6 +86,14 @@ class HealthEndpointsTests(SynchronousTestCase):
         response = self.client.request(b"GET", "/healthz")
         self.assertEqual((response.status, response.text()), (200, '{"ok":true}'))
         self.assertEqual(response.header(b"Cache-Control"), b"no-store")
+
+    def test_readyTells(self) -> None:
+        """
+        What parts tell of themselves is beside the answer.
+        """
+        self.readiness.tell("certificate", lambda: {"placeholder": True})
+        response = self.client.request(b"GET", "/readyz")
+        self.assertEqual(response.text(), '{"ok":false,"certificate":{"placeholder":true}}')
 
     def test_ready(self) -> None:
         """
