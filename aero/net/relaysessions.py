@@ -186,6 +186,17 @@ class RelaySessions:
         )
         return session.id
 
+    def endKey(self, key: str, reason: str) -> None:
+        """
+        End the session of a key, if it has one.
+        """
+        session = self._byKey.get(key)
+        if session is not None:
+            call = self._reserved.pop(session.id, None)
+            if call is not None:
+                call.cancel()
+            session.end(reason)
+
     def stop(self) -> None:
         """
         End every session.

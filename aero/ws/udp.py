@@ -1,0 +1,400 @@
+# -*- test-case-name: aero.ws.test.test_udp -*-
+"""
+C{/udp}: datagrams over WebSocket (relay.md section 12).
+
+A connection first shows a credential where one is needed: in its request, or in its first
+message. Then it takes a relay session and is told C{ready}; from there on every binary message
+is one datagram. Whatever goes wrong before that is said twice, in a text message and in the
+close frame, because a page can only read the first and a proxy only shows the second.
+
+The relay session is given back as soon as either side has closed, not when the connection is
+gone: the same client may be back before that.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Sequence
+
+from twisted.internet.interfaces import IDelayedCall
+
+from aero.auth.firstmessage import isAuthMessage, parseFirstMessage
+from aero.auth.relaymodes import RelayAuth
+from aero.errors import Refused
+from aero.log import blurred
+from aero.metrics import Metrics
+from aero.net.relaysessions import RelaySession, RelaySessions
+from aero.net.udp.engine import UDPSession
+from aero.net.udp.ports import DatagramPorts
+from aero.policy.destinations import DestinationPolicy
+from aero.settings.signal import SignalSettings
+from aero.settings.udp import UDPSettings
+from aero.wire.udprelay import MAX_HEADER
+from aero.wire.websocket import (
+    INTERNAL_ERROR,
+    MESSAGE_TOO_BIG,
+    NORMAL,
+    PING,
+    POLICY_VIOLATION,
+    TEXT,
+    TRY_AGAIN_LATER,
+    UNSUPPORTED_DATA,
+)
+
+from .batches import BatchingProtocol
+from .closing import Closed
+from .endpoint import WebSocketEndpoint, refuseUpgrade
+from .handshake import Accepted
+from .relaygate import relayRejection
+
+if TYPE_CHECKING:
+    from .protocol import AeroWebSocketProtocol
+
+
+class UDPProtocol(BatchingProtocol):
+    """
+    One C{/udp} WebSocket. Extend it.
+
+    @cvar udpSession: What relays the datagrams; extend that to see or change them.
+    @ivar endpoint: The endpoint.
+    @ivar credential: What the request showed; C{None} for nothing.
+    @ivar reservation: The reservation that the request named.
+    """
+
+    acceptsText = True
+
+    udpSession: ClassVar[type[UDPSession]] = UDPSession
+
+    endpoint: UDPEndpoint
+    credential: str | None = None
+    reservation: str | None = None
+
+    _relay: RelaySession | None = None
+    _udp: UDPSession | None = None
+    _waiting: IDelayedCall | None = None
+    _pinging: IDelayedCall | None = None
+    _lastHeard = 0.0
+    _maxMessage = 0
+
+    # -- what users call
+
+    @property
+    def udp(self) -> UDPSession | None:
+        """
+        The datagrams of this client; C{None} before it is ready and after the end.
+        """
+        return self._udp
+
+    # -- the beginning
+
+    def sessionStarted(self) -> None:
+        """
+        Ask for a credential, or go on with the one that is there.
+        """
+        endpoint = self.endpoint
+        endpoint.sessions.events.inc("udp_ws_connections")
+        if self.credential is not None or not endpoint.auth.needsCredential:
+            self._admit(self.credential)
+        else:
+            self._waiting = self.clock.callLater(
+                endpoint.signal.authTimeout, self._unauthorized, "authentication timeout"
+            )
+
+    def _admit(self, credential: str | None) -> None:
+        """
+        Decide about a credential; if it is good, begin.
+        """
+        endpoint = self.endpoint
+        try:
+            admitted = endpoint.auth.admit(credential, endpoint.now())
+        except Exception:  # noqa: BLE001 - a mode of the user's own may raise anything
+            self._log.failure("A credential of the relay could not be checked")
+            self._fail("internal_error", "invalid auth configuration", INTERNAL_ERROR)
+            return
+        if admitted is None:
+            self._unauthorized("invalid credentials")
+            return
+        try:
+            self._relay = endpoint.sessions.take(
+                admitted.key, self._relayEnded, reservation=self.reservation
+            )
+        except Refused as refused:
+            self._fail(refused.code, refused.message, TRY_AGAIN_LATER)
+            return
+        except Exception:  # noqa: BLE001
+            self._log.failure("A relay session could not be made")
+            self._fail("internal_error", "failed to allocate session", INTERNAL_ERROR)
+            return
+        self._begin(self._relay)
+
+    def _begin(self, relay: RelaySession) -> None:
+        endpoint = self.endpoint
+        self._stopWaiting()
+        self.credential = None  # there is nothing that it is needed for any more
+        self._udp = self.udpSession(
+            self,
+            relay,
+            settings=endpoint.settings,
+            policy=endpoint.policy,
+            ports=endpoint.ports,
+            clock=self.clock,
+            metrics=self.factory.metrics,
+            prefix="udp_ws",
+        )
+        self._maxMessage = endpoint.settings.maxPayload + MAX_HEADER
+        self._lastHeard = self.clock.seconds()
+        self._waiting = self.clock.callLater(endpoint.settings.udpIdle, self._checkIdle)
+        self._pinging = self.clock.callLater(endpoint.settings.udpPing, self._ping)
+        self._say(type="ready", sessionId=relay.id)
+        self._log.info(
+            "udp_ws_connected {session_id} {remote_addr}",
+            session_id=relay.id,
+            remote_addr=endpoint.shown(self.client.ip),
+        )
+
+    # -- messages
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Take the frames of one read; any of them shows that the client is there.
+        """
+        self._lastHeard = self.clock.seconds()
+        super().dataReceived(data)
+
+    def messagesReceived(self, payloads: list[bytes]) -> None:
+        """
+        Datagrams.
+        """
+        udp = self._udp
+        if udp is None:
+            self._unauthorized("authentication required")
+            return
+        limit = self._maxMessage
+        for index, payload in enumerate(payloads):
+            if len(payload) > limit:
+                udp.messagesReceived(payloads[:index])
+                self.failConnection(MESSAGE_TOO_BIG)
+                return
+        udp.messagesReceived(payloads)
+
+    def messageReceived(self, payload: bytes, isBinary: bool) -> None:
+        """
+        Text: the credential, or a repetition of it.
+        """
+        if self._udp is not None:
+            if not isAuthMessage(payload):
+                self._fail("bad_message", "expected binary message", UNSUPPORTED_DATA)
+            return
+        if len(payload) > self.endpoint.signal.maxSignalBytes:
+            self.failConnection(MESSAGE_TOO_BIG)
+            return
+        first = parseFirstMessage(payload)
+        if first.credential is None:
+            self.endpoint.sessions.events.inc("auth_failure")
+            self._fail(first.code, first.message, first.closeCode)
+        else:
+            self._admit(first.credential)
+
+    def sendDatagrams(self, messages: Sequence[bytes]) -> None:
+        """
+        See L{aero.net.udp.engine.DatagramSink}.
+        """
+        self.sendMessages(messages)
+
+    def sendingPaused(self) -> None:
+        """
+        Datagrams wait in the session, and are dropped there if it takes too long.
+        """
+        if self._udp is not None:
+            self._udp.pauseProducing()
+
+    def sendingResumed(self) -> None:
+        """
+        Go on.
+        """
+        if self._udp is not None:
+            self._udp.resumeProducing()
+
+    # -- liveness
+
+    def _ping(self) -> None:
+        self._pinging = self.clock.callLater(self.endpoint.settings.udpPing, self._ping)
+        if not self.sendingIsPaused:  # or it would only wait behind what is not taken
+            self.sendFrame(PING)
+
+    def _checkIdle(self) -> None:
+        idle = self.endpoint.settings.udpIdle
+        left = self._lastHeard + idle - self.clock.seconds()
+        if left > 0:
+            self._waiting = self.clock.callLater(left, self._checkIdle)
+        else:
+            self._waiting = None
+            self.failConnection(NORMAL, "idle timeout")
+
+    # -- the end
+
+    def failConnection(self, code: int, reason: str = "") -> None:
+        """
+        Close because of something that went wrong, and free the session at once.
+        """
+        if code == MESSAGE_TOO_BIG and self._udp is not None and self.isOpen:
+            self.endpoint.sessions.events.inc("udp_ws_dropped")
+            self.endpoint.sessions.events.inc("udp_ws_dropped_oversized")
+        super().failConnection(code, reason)
+        self._release()
+
+    def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
+        """
+        Close in order, and free the session at once.
+        """
+        super().sendClose(code, reason)
+        self._release()
+
+    def peerClosed(self) -> None:
+        """
+        The client closed: its session is free before anything else happens.
+        """
+        self._release()
+
+    def sessionEnded(self, closed: Closed) -> None:
+        """
+        The connection is gone.
+        """
+        self._release()
+
+    def _relayEnded(self, reason: str) -> None:
+        """
+        The relay session was ended from elsewhere.
+        """
+        self.failConnection(POLICY_VIOLATION, reason)
+
+    def _release(self) -> None:
+        """
+        Stop everything that this connection keeps.
+        """
+        self._stopWaiting()
+        udp, self._udp = self._udp, None
+        if udp is not None:
+            udp.close()
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.release()
+            self._log.info(
+                "udp_ws_disconnected {session_id} {remote_addr}",
+                session_id=relay.id,
+                remote_addr=self.endpoint.shown(self.client.ip),
+            )
+
+    def _stopWaiting(self) -> None:
+        for call in (self._waiting, self._pinging):
+            if call is not None and call.active():
+                call.cancel()
+        self._waiting = self._pinging = None
+
+    def _unauthorized(self, message: str) -> None:
+        self.endpoint.sessions.events.inc("auth_failure")
+        self._fail("unauthorized", message, POLICY_VIOLATION)
+
+    def _fail(self, code: str, message: str, closeCode: int) -> None:
+        """
+        Say what went wrong, and close.
+        """
+        self._say(type="error", code=code, message=message)
+        self.failConnection(closeCode, message)
+
+    def _say(self, **message: str) -> None:
+        self.sendFrame(TEXT, json.dumps(message, separators=(",", ":")).encode("utf-8"))
+
+
+class UDPEndpoint(WebSocketEndpoint):
+    """
+    The path C{/udp}.
+
+    @ivar auth: Decides about credentials.
+    @ivar sessions: Where relay sessions are taken.
+    @ivar now: Gives the seconds since 1970.
+    """
+
+    needsSession = False
+
+    def __init__(
+        self,
+        *,
+        auth: RelayAuth,
+        sessions: RelaySessions,
+        settings: UDPSettings,
+        signal: SignalSettings,
+        policy: DestinationPolicy,
+        ports: DatagramPorts,
+        now: Any,
+        metrics: Metrics,
+        fullAddresses: bool = False,
+        protocol: type[UDPProtocol] = UDPProtocol,
+        path: str = "/udp",
+        **common: Any,
+    ) -> None:
+        """
+        @param policy: Decides about destinations.
+        @param ports: Opens sockets.
+        @param fullAddresses: Whether client addresses are logged whole.
+        @param common: See L{WebSocketEndpoint}.
+        """
+        super().__init__(
+            path,
+            protocol,
+            metrics=metrics,
+            name="udp",
+            maxMessageBytes=max(signal.maxSignalBytes, settings.maxPayload + MAX_HEADER),
+            pingInterval=0,
+            **common,
+        )
+        self.auth = auth
+        self.sessions = sessions
+        self.settings = settings
+        self.signal = signal
+        self.policy = policy
+        self.ports = ports
+        self.now = now
+        self._fullAddresses = fullAddresses
+
+    def prepare(self, request: Any, accepted: Accepted) -> AeroWebSocketProtocol:
+        """
+        Note the credential that the request shows, whatever it is worth.
+        """
+        lines = request.requestHeaders.getRawHeaders
+        protocol = self.buildProtocol(accepted)
+        assert isinstance(protocol, UDPProtocol)
+        protocol.endpoint = self
+        protocol.credential = self.auth.carried(lambda name: lines(name) or (), accepted.query)
+        protocol.reservation = reservationOf(accepted.query)
+        return protocol
+
+    def refuse(self, request: Any, refused: Refused) -> None:
+        """
+        Answer in the relay's words.
+        """
+        pairs = request.site.responseHeaders.pairs
+        refuseUpgrade(request, relayRejection(refused, pairs, typed=True), self.clock)
+
+    def endSession(self, sid: str) -> None:
+        """
+        End the relay session of a gateway session that ended before its time.
+        """
+        self.sessions.endKey(sid, "session ended")
+
+    def shown(self, address: str) -> str:
+        """
+        An address as it may be logged.
+        """
+        return address if self._fullAddresses else blurred(address)
+
+
+def reservationOf(query: str) -> str | None:
+    """
+    The reservation that a query string names: C{session=}, as C{POST /session} gave it.
+    """
+    for part in query.split("&", 64)[:64]:
+        name, _, value = part.partition("=")
+        if name == "session":
+            return value
+    return None
