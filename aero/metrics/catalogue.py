@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import acme, dns, http, l2, mux, relay, sessions, static, tcp, tls
+from . import acme, dns, http, l2, lan, mux, relay, sessions, static, tcp, tls
 from ._rows import Row
 
 
@@ -29,6 +29,7 @@ AREAS: dict[str, tuple[Row, ...]] = {
     "TCP streams": _rowsIn(mux),
     "DNS": _rowsIn(dns),
     "Ethernet tunnel": _rowsIn(l2),
+    "Guest LANs": _rowsIn(lan),
     "UDP relay": _rowsIn(relay),
 }
 

@@ -15,6 +15,8 @@ from .acme import ACMESettings
 from .dns import DNSSettings
 from .http import HTTPSettings, StaticSettings
 from .l2 import L2Settings
+from .lan import LANSettings
+from .lanegress import LANEgressSettings
 from .relay import RelaySettings
 from .server import ServerSettings
 from .session import SessionSettings
@@ -45,6 +47,8 @@ class Settings:
     tcp: TCPSettings = dataclasses.field(default_factory=TCPSettings)
     dns: DNSSettings = dataclasses.field(default_factory=DNSSettings)
     l2: L2Settings = dataclasses.field(default_factory=L2Settings)
+    lan: LANSettings = dataclasses.field(default_factory=LANSettings)
+    lanEgress: LANEgressSettings = dataclasses.field(default_factory=LANEgressSettings)
     relay: RelaySettings = dataclasses.field(default_factory=RelaySettings)
     signal: SignalSettings = dataclasses.field(default_factory=SignalSettings)
     udp: UDPSettings = dataclasses.field(default_factory=UDPSettings)
@@ -65,6 +69,8 @@ GROUPS: dict[str, type[Any]] = {
     "tcp": TCPSettings,
     "dns": DNSSettings,
     "l2": L2Settings,
+    "lan": LANSettings,
+    "lanEgress": LANEgressSettings,
     "relay": RelaySettings,
     "signal": SignalSettings,
     "udp": UDPSettings,

@@ -1,0 +1,3 @@
+"""
+The guest's LAN in Twisted's terms: listeners, connections and services around one stack.
+"""

@@ -1,0 +1,300 @@
+# -*- test-case-name: aero.net.lan.test.test_driver -*-
+"""
+Binds a stack to a clock and to the port that its frames leave through.
+
+Frames of the guest are handled in batches: all of them first, then the events they led to,
+then every frame in answer at once. Commands that come from elsewhere, such as data of a host
+socket, are collected until the end of the reactor's turn, so that ten small writes become one
+segment.
+
+Whatever a guest does, one turn handles at most L{StackDriver.maxFrames} of its frames,
+L{StackDriver.maxEvents} events and L{StackDriver.maxSent} frames for it; the rest waits for
+the next turn, after everybody else had theirs. A backlog of frames pauses the port.
+
+The stack makes segments when it is asked for them. While the port is full it is not asked, so
+that what waits is in the send buffers of its connections, which slow down whoever fills them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Callable, Protocol, Sequence
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from aero.stack.commands import Command
+from aero.stack.events import Event
+
+from .peer import FramePort
+
+
+class StackLike(Protocol):
+    """
+    The six verbs of C{aero.stack.stack.Stack}, and what goes with them.
+    """
+
+    @property
+    def connections(self) -> int: ...
+    @property
+    def drops(self) -> Any: ...
+    def frameReceived(self, frame: bytes, now: float) -> None: ...
+    def apply(self, command: Command, now: float) -> None: ...
+    def framesToSend(self, now: float, limit: int = 64) -> list[bytes]: ...
+    def nextEvent(self) -> Event | None: ...
+    def nextTimeout(self) -> float | None: ...
+    def handleTimeout(self, now: float) -> None: ...
+    def newConnection(self) -> int: ...
+    def sendRoom(self, connection: int) -> int: ...
+
+
+class StackDriver:
+    """
+    One stack at work.
+
+    @ivar clock: The clock.
+    @ivar stack: The stack. Commands go through L{apply}, never to it directly.
+    @ivar lostFrames: Frames of the guest dropped because a port without C{pauseFrames} went on.
+    """
+
+    maxFrames = 256
+    maxEvents = 512
+    maxSent = 128
+    #: Bytes of the guest's frames that may wait.
+    maxBacklog = 1_048_576
+    #: Seconds between two looks at a stack whose timer cannot be served, because it has frames
+    #: that nobody takes.
+    patience = 0.05
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        stack: StackLike,
+        clock: IReactorTime,
+        port: FramePort,
+        dispatch: Callable[[Event], None],
+    ) -> None:
+        """
+        @param dispatch: Gets every event. It may raise, which is logged.
+        """
+        self.stack = stack
+        self.clock = clock
+        self.lostFrames = 0
+        self._port = port
+        self._dispatch = dispatch
+        self._backlog: deque[bytes] = deque()
+        self._backlogBytes = 0
+        self._portPaused = False
+        self._paused = False
+        self._working = False
+        self._stopped = False
+        self._later: deque[Callable[[], None]] = deque()
+        self._turn: IDelayedCall | None = None
+        self._timer: IDelayedCall | None = None
+        self._timerAt = 0.0
+
+    def framesReceived(self, frames: Sequence[bytes]) -> None:
+        """
+        The guest sent frames.
+        """
+        if self._stopped:
+            return
+        if self._backlog or self._working or len(frames) > self.maxFrames:
+            self._keep(frames)
+            self._soon()
+            return
+        now = self.clock.seconds()
+        received = self.stack.frameReceived
+        for frame in frames:
+            received(frame, now)
+        self._work()
+
+    def apply(self, command: Command) -> None:
+        """
+        Tell the stack something; what it answers leaves at the end of the turn.
+        """
+        if self._stopped:
+            return
+        self.stack.apply(command, self.clock.seconds())
+        if not self._working:
+            self._soon()
+
+    def callSoon(self, function: Callable[[], None]) -> None:
+        """
+        Call something when whoever is running has returned.
+        """
+        if not self._stopped:
+            self._later.append(function)
+            if not self._working:
+                self._soon()
+
+    def pauseProducing(self) -> None:
+        """
+        The port is full.
+        """
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """
+        The port has room again.
+        """
+        if self._paused:
+            self._paused = False
+            self._soon()
+
+    def flush(self) -> None:
+        """
+        Do at once what would be done at the end of the turn.
+        """
+        if not self._working and not self._stopped:
+            self._work()
+
+    def stop(self) -> None:
+        """
+        No frame and no event comes any more. What was put off with L{callSoon} is done.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        for call in (self._turn, self._timer):
+            if call is not None and call.active():
+                call.cancel()
+        self._turn = self._timer = None
+        self._backlog.clear()
+        self._runLater()
+
+    # -- private
+
+    def _keep(self, frames: Sequence[bytes]) -> None:
+        """
+        Put frames off to the next turn.
+        """
+        size = sum(map(len, frames))
+        pause = getattr(self._port, "pauseFrames", None)
+        if pause is None and self._backlogBytes + size > self.maxBacklog:
+            self.lostFrames += len(frames)
+            return
+        self._backlog.extend(frames)
+        self._backlogBytes += size
+        if pause is not None and not self._portPaused:
+            self._portPaused = True
+            pause()
+
+    def _soon(self) -> None:
+        if self._turn is None and not self._stopped:
+            self._turn = self.clock.callLater(0, self._nextTurn)
+
+    def _nextTurn(self) -> None:
+        self._turn = None
+        if self._backlog:
+            now = self.clock.seconds()
+            for _ in range(min(self.maxFrames, len(self._backlog))):
+                frame = self._backlog.popleft()
+                self._backlogBytes -= len(frame)
+                self.stack.frameReceived(frame, now)
+        self._work()
+        if self._backlog:
+            self._soon()
+        elif self._portPaused and not self._stopped:
+            self._portPaused = False
+            self._port.resumeFrames()  # type: ignore[attr-defined]
+
+    def _work(self) -> None:
+        """
+        Hand out events, send frames, and set the timer.
+        """
+        self._working = True
+        try:
+            more = self._handOut()
+            if not self._paused and not self._stopped:
+                more |= self._send()
+        finally:
+            self._working = False
+        if self._stopped:
+            return
+        if more or self._later:
+            self._soon()
+        self._setTimer()
+
+    def _handOut(self) -> bool:
+        """
+        Hand out events.
+
+        @return: Whether there may be more.
+        """
+        nextEvent = self.stack.nextEvent
+        for _ in range(self.maxEvents):
+            if self._later:
+                self._runLater()
+            event = nextEvent()
+            if event is None:
+                return False
+            try:
+                self._dispatch(event)
+            except Exception:  # noqa: BLE001 - one protocol's mistake must not end the LAN
+                self._log.failure("An event of a guest could not be handled")
+            if self._stopped:
+                return False
+        return True
+
+    def _send(self) -> bool:
+        """
+        Send frames.
+
+        @return: Whether there may be more.
+        """
+        left = self.maxSent
+        batch: list[bytes] = []
+        while left > 0:
+            frames = self.stack.framesToSend(self.clock.seconds(), left)
+            if not frames:
+                break
+            batch += frames
+            left -= len(frames)
+        if batch:
+            self._port.sendFrames(batch)
+        return left <= 0
+
+    def _runLater(self) -> None:
+        for _ in range(len(self._later)):
+            function = self._later.popleft()
+            try:
+                function()
+            except Exception:  # noqa: BLE001 - one protocol's mistake must not end the LAN
+                self._log.failure("A protocol in a guest's LAN failed")
+
+    def _setTimer(self, earliest: float = 0.0) -> None:
+        """
+        Be called when the stack wants to be. A timer that is early finds nothing to do and is
+        set again, which costs less than moving it with every segment.
+        """
+        at = self.stack.nextTimeout()
+        if at is None:
+            return
+        now = self.clock.seconds()
+        at = max(at, now + earliest)
+        timer = self._timer
+        if timer is not None and timer.active():
+            if at >= self._timerAt:
+                return
+            timer.reset(at - now)
+        else:
+            self._timer = self.clock.callLater(at - now, self._timeout)
+        self._timerAt = at
+
+    def _timeout(self) -> None:
+        self._timer = None
+        now = self.clock.seconds()
+        at = self.stack.nextTimeout()
+        if at is not None and at <= now:
+            self.stack.handleTimeout(now)
+        self._work()
+        if self._stopped:
+            return
+        at = self.stack.nextTimeout()
+        if at is not None and at <= now:
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+            self._timer = None
+            self._setTimer(self.patience)
