@@ -110,6 +110,12 @@ class TargetTests(SynchronousTestCase):
         """
         self._keeps("target")
 
+    def test_stackFrame(self) -> None:
+        """
+        Nothing that a guest sends breaks its stack or fills the memory.
+        """
+        self._keeps("stackframe")
+
     def test_everyCorpusHasItsTest(self) -> None:
         """
         No corpus lies there unused.
