@@ -82,6 +82,7 @@ class Sender:
         "_creditAt",
         "_dsackPoint",
         "_duplicates",
+        "_forced",
         "_limited",
         "_mode",
         "_point",
@@ -154,6 +155,7 @@ class Sender:
         self._tailEnd = -1
         self._tailRepeated = False
         self._probe = False
+        self._forced = False
         self._clockEdge = start
         self._quantum = config.burst * mss
         self._credit = self._quantum
@@ -165,7 +167,7 @@ class Sender:
         self.reorderAt = NEVER
         self.persistAt = NEVER
         self.paceAt = NEVER
-        self.progressAt = 0.0
+        self.progressAt = -1e9
 
     # What the outside offers.
 
@@ -250,7 +252,8 @@ class Sender:
         if nxt == una:
             if now - self._sentAt > self.rtt.timeout and self._sentAt >= 0.0:
                 self.cwnd.idled()
-            self._clockEdge = nxt + self._config.burst * self.mss
+            if now - self.progressAt > self.rtt.smoothed:
+                self._clockEdge = nxt + self._config.burst * self.mss
         size = self.mss
         if size > self.pending:
             size = self.pending
@@ -352,12 +355,16 @@ class Sender:
         Send a lost segment again, if the window allows it.
         """
         size = segment.end - segment.start
-        inFlight = self.inFlight()
-        if inFlight + size > self.cwnd.window and inFlight > 0:
-            self._limited = True
-            return None
-        if self._credit < size and not self._refill(size, now):
-            return None
+        if self._forced:
+            # After a timeout one segment is sent whatever else is believed to be on its way.
+            self._forced = False
+        else:
+            inFlight = self.inFlight()
+            if inFlight + size > self.cwnd.window and inFlight > 0:
+                self._limited = True
+                return None
+            if self._credit < size and not self._refill(size, now):
+                return None
         if len(segment.data) > self.mss:
             self.flight.split(self.mss)
             found = self.flight.firstLost()
@@ -717,7 +724,7 @@ class Sender:
             self._recover(before, _LOSS)
         self._timeouts += 1
         self._duplicates = 0
-        self._credit = max(self._credit, self.mss)
+        self._forced = True
         self._clockEdge = _UNLIMITED
 
     def negotiated(self, mss: int, sack: bool) -> None:

@@ -132,6 +132,14 @@ class TCPTable:
         found = self._byNumber.get(connection)
         return 0 if found is None else found.room()
 
+    def heldBytes(self, connection: int) -> int:
+        """
+        Bytes that a connection holds for both sides; they are never more than
+        C{sendBuffer} with what was offered beyond it, and C{receiveBuffer}.
+        """
+        found = self._byNumber.get(connection)
+        return 0 if found is None else found.heldBytes()
+
     def apply(self, command: Command, now: float) -> None:
         """
         Do what the outside says. Commands for connections that are over, and those that are not
