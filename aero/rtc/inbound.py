@@ -225,9 +225,12 @@ class Inbound:
                     stream.next = following
                 continue
             if 0 < (following - stream.next) % 65_536 < 32_768:
-                for skipped in list(stream.waiting):
-                    if (skipped - stream.next) % 65_536 < (following - stream.next) % 65_536:
-                        self._deliver(streamId, stream, skipped, found)
+                ahead = (following - stream.next) % 65_536
+                behind = sorted((number - stream.next) % 65_536 for number in stream.waiting)
+                for offset in behind:
+                    if offset < ahead:
+                        number = (stream.next + offset) % 65_536
+                        self._deliver(streamId, stream, number, found)
                 stream.next = following
                 self._release(streamId, stream, found)
         for stream in self._streams.values():

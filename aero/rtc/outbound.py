@@ -474,7 +474,7 @@ class Outbound:
         while sent and (sent[0].abandoned or (sent[0].acked and self._forward > self._acked)):
             chunk = sent.popleft()
             self._forward = chunk.tsn
-            if chunk.stream.ordered:
+            if chunk.abandoned and chunk.stream.ordered:
                 self._forwarded[chunk.stream.number] = (chunk.sequence, chunk.tsn)
         if self._forwarded:
             self._forwarded = {

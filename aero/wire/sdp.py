@@ -33,6 +33,9 @@ _DIGEST = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*")
 _TOKEN = re.compile(r"[!#-'*+.0-9A-Z^_`a-z{|}~-]{1,64}")
 _FOUNDATION = re.compile(r"[A-Za-z0-9+/]{1,32}")
 
+#: Bytes of the digests that are compared; others may have any length.
+_DIGEST_BYTES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
+
 _SETUPS = ("actpass", "active", "passive")
 
 
@@ -322,9 +325,12 @@ def _fingerprints(values: Sequence[str]) -> Sequence[tuple[str, str]]:
     found = []
     for value in values[:MAX_FINGERPRINTS]:
         name, _, digest = value.strip().partition(" ")
-        if not _TOKEN.fullmatch(name) or not _DIGEST.fullmatch(digest.strip()):
+        name, digest = name.lower(), digest.strip().upper()
+        if not _TOKEN.fullmatch(name) or not _DIGEST.fullmatch(digest):
             raise DescriptionError("DTLS fingerprint is malformed")
-        found.append((name.lower(), digest.strip().upper()))
+        if len(digest) != 3 * _DIGEST_BYTES.get(name, (len(digest) + 1) // 3) - 1:
+            raise DescriptionError("DTLS fingerprint has the wrong length")
+        found.append((name, digest))
     return found
 
 
