@@ -19,6 +19,10 @@ class TCPConfig:
     @ivar maxEarly: Data accepted before the outside accepts the connection.
     @ivar hold: How long a SYN waits for the outside before it is answered on credit.
     @ivar burst: Segments sent at once at least; a NIC in an emulator has room for eight.
+    @ivar lossTolerance: The share of what is on its way that may be lost without the congestion
+        window getting smaller; 0 is what RFC 5681 asks for. The tunnel to a guest loses nothing
+        and has a congestion control of its own, so that a frame lost now and then says little,
+        while a ring that overruns loses more at once.
     @ivar delayedAck: How long an acknowledgment may wait for company (RFC 9293 section 3.8.6.3).
     @ivar minRTO: The shortest retransmission timeout.
     @ivar maxRTO: The longest.
@@ -40,6 +44,7 @@ class TCPConfig:
     maxEarly: int = 262_144
     hold: float = 0.25
     burst: int = 8
+    lossTolerance: float = 1 / 8
     delayedAck: float = 0.04
     minRTO: float = 0.2
     maxRTO: float = 30.0

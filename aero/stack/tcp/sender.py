@@ -80,10 +80,12 @@ class Sender:
         "_config",
         "_credit",
         "_creditAt",
+        "_cut",
         "_dsackPoint",
         "_duplicates",
         "_forced",
         "_limited",
+        "_lostSince",
         "_mode",
         "_point",
         "_priorFlight",
@@ -98,6 +100,7 @@ class Sender:
         "_tailEnd",
         "_tailRepeated",
         "_timeouts",
+        "_tolerated",
         "closing",
         "cwnd",
         "failed",
@@ -146,6 +149,9 @@ class Sender:
         self._priorFlight = 0
         self._prrDelivered = 0
         self._prrOut = 0
+        self._cut = False
+        self._lostSince = 0
+        self._tolerated = 0
         self._limited = False
         self._timeouts = 0
         self._retransStamp = _UNDECIDED
@@ -547,9 +553,9 @@ class Sender:
         elif self._mode == _RECOVERY and acked:
             # A partial acknowledgment: the next is missing as well (RFC 6582).
             flight.loseFirst()
-        if flight.lost > lost and self._mode == _OPEN:
-            self._recover(before, _RECOVERY)
-        if self._mode == _RECOVERY:
+        if flight.lost > lost:
+            self._lossFound(flight.lost - lost, before)
+        if self._mode == _RECOVERY and self._cut:
             self._reduce(delivered if self.sack else (acked or (self.mss if repeat else 0)))
         elif delivered and (self._mode == _LOSS or before + self.mss >= self._mostUsed()):
             self.cwnd.acknowledged(delivered, now, self.rtt.smoothed)
@@ -567,17 +573,33 @@ class Sender:
         window = self._reorderSteps * self.rtt.minimum / 4
         return window if window < self.rtt.smoothed else self.rtt.smoothed
 
+    def _lossFound(self, size: int, before: int) -> None:
+        """
+        So many more bytes are taken for lost.
+
+        @param before: What was believed to be on its way.
+        """
+        if self._mode == _OPEN:
+            self._recover(before, _RECOVERY)
+        self._lostSince += size
+        if self._cut or self._lostSince <= self._tolerated:
+            return
+        self._cut = True
+        self.cwnd.lossDetected(self._priorFlight)
+
     def _recover(self, before: int, mode: int) -> None:
         self._mode = mode
+        self._cut = mode == _LOSS
+        self._lostSince = 0
         self._point = self.nxt
         self._retransStamp = _UNDECIDED
         self._priorFlight = max(before, self.mss)
+        tolerance = self._config.lossTolerance if self.sack else 0.0
+        self._tolerated = int(tolerance * self._priorFlight + self.mss) if tolerance else 0
         self._prrDelivered = 0
         self._prrOut = 0
         self._tailEnd = -1
         self.probeAt = NEVER
-        if mode == _RECOVERY:
-            self.cwnd.lossDetected(before)
 
     def _reduce(self, delivered: int) -> None:
         """
@@ -596,7 +618,7 @@ class Sender:
         self.cwnd.window = max(self.mss, inFlight + max(target, 0))
 
     def _recovered(self) -> None:
-        if self._mode == _RECOVERY:
+        if self._mode == _RECOVERY and self._cut:
             self.cwnd.window = min(
                 self.cwnd.threshold, max(self.inFlight(), self.mss) + self._config.burst * self.mss
             )
@@ -609,7 +631,8 @@ class Sender:
         The guest acknowledged the first transmission (RFC 3522).
         """
         self.flight.nothingLost()
-        self.cwnd.undo()
+        if self._cut:
+            self.cwnd.undo()
         self._mode = _OPEN
         self._retransStamp = _UNDECIDED
         self._duplicates = 0
@@ -676,9 +699,9 @@ class Sender:
             wait = self.flight.loseLate(now, self._reorderWindow())
             if wait:
                 self.reorderAt = now + wait
-            if self.flight.lost > lost and self._mode == _OPEN:
-                self._recover(before, _RECOVERY)
-            if self._mode == _RECOVERY:
+            if self.flight.lost > lost:
+                self._lossFound(self.flight.lost - lost, before)
+            if self._mode == _RECOVERY and self._cut:
                 self._reduce(0)
             due = True
         if self.rtoAt <= now:

@@ -154,7 +154,7 @@ class Simulation:
         """
         Go on until both ends are over and the links empty, or so much time has passed.
         """
-        left, right = self.left, self.right
+        left = self.left
         left.connection = left.table.newConnection()
         left.table.apply(
             ConnectTCP(left.connection, GUEST, GUEST_PORT, SERVER, SERVER_PORT), left.shift
