@@ -5,6 +5,7 @@ Name servers for the resolver to ask: a real one, and one that does as it is tol
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -128,8 +129,12 @@ class Scripted:
     @ivar asked: What came.
     """
 
-    def __init__(self, behave: Callable[[Asked], None]) -> None:
+    def __init__(self, behave: Callable[[Asked], None], tls: ssl.SSLContext | None = None) -> None:
+        """
+        @param tls: What connections over TCP are encrypted with, where they are.
+        """
         self._behave = behave
+        self._tls = tls
         self.asked: list[Asked] = []
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listening.getsockname()[1]
@@ -160,6 +165,11 @@ class Scripted:
             threading.Thread(target=self._converse, args=(connection, peer[1]), daemon=True).start()
 
     def _converse(self, connection: socket.socket, port: int) -> None:
+        if self._tls is not None:
+            try:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            except OSError:  # the client does not trust it
+                return
         with connection, connection.makefile("rb") as stream:
 
             def send(data: bytes) -> None:

@@ -2,11 +2,9 @@
 """
 An upstream that is asked over a connection: TCP (RFC 7766) or TLS (RFC 7858).
 
-All questions share one connection and are told apart by their ids. It is opened when there
-is something to ask and closed when nothing was asked for a while. An upstream may close an
-idle connection at the very moment it is used again (RFC 7766 section 6.2.4), so a question
-that loses a connection it did not open is asked once more on a new one. A connection on
-which a question ran out of time and nothing came meanwhile counts as dead.
+All questions share one connection and are told apart by their ids. It is closed when nothing
+was asked for a while. A connection on which a question ran out of time and nothing came
+meanwhile counts as dead.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from __future__ import annotations
 from typing import Any, Callable, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -26,18 +23,17 @@ from aero.wire.dnsanswer import ScannedAnswer, mismatch
 from aero.wire.dnsquery import Question
 
 from .exchange import PAYLOAD_SIZE, QUERY_BLOCK, ExchangeFailed, dislikesEDNS, usable
+from .sharing import LOST, SharedConnection
 
 #: Seconds that a connection stays open without a question.
 IDLE: Final = 10.0
 #: Messages that answer nothing before a connection is given up.
 MAX_STRAYS: Final = 64
-#: The reason of a failure that a new connection may mend.
-LOST: Final = "closed"
 
 
 class StreamExchange:
     """
-    The way to one upstream over one connection at a time.
+    The way to one upstream over L{one connection<SharedConnection>} at a time.
     """
 
     def __init__(
@@ -65,9 +61,7 @@ class StreamExchange:
         self._maxSize = maxSize
         self._metrics = metrics
         self._block = QUERY_BLOCK if padded else 0
-        self._connection: StreamConnection | None = None
-        self._connecting: Deferred[Any] | None = None
-        self._waiting: list[Deferred[StreamConnection]] = []
+        self._shared = SharedConnection(self._open)
 
     def exchange(self, question: Question) -> Deferred[ScannedAnswer]:
         """
@@ -79,66 +73,30 @@ class StreamExchange:
         """
         See L{Exchange.stop<aero.net.dns.exchange.Exchange.stop>}.
         """
-        if self._connecting is not None:
-            self._connecting.cancel()
-        if self._connection is not None:
-            self._connection.abort()
+        self._shared.stop()
 
     async def _exchange(self, question: Question) -> ScannedAnswer:
-        payloadSize: int | None = PAYLOAD_SIZE
-        again = True
-        while True:
-            connection = self._connection
-            reused = connection is not None
-            if connection is None:
-                connection = await self._connect()
-            try:
-                message = await connection.ask(question, payloadSize, self._block)
-            except ExchangeFailed as error:
-                if error.reason == LOST and reused and again:
-                    again = False
-                    continue
-                raise
-            answer = usable(message)
-            if payloadSize is None or not dislikesEDNS(answer):
-                return answer
-            payloadSize = None
+        answer = await self._ask(question, PAYLOAD_SIZE)
+        if dislikesEDNS(answer):
+            answer = await self._ask(question, None)
+        return answer
 
-    def _connect(self) -> Deferred[StreamConnection]:
-        """
-        Wait for the connection that is being opened; one wait may end before the others.
-        """
-        waiting: Deferred[StreamConnection] = Deferred(self._waiting.remove)
-        self._waiting.append(waiting)
-        if self._connecting is None:
-            factory = Factory.forProtocol(StreamConnection)
-            factory.noisy = False
-            connecting: Deferred[Any] = self._endpoint.connect(factory)
-            self._connecting = connecting
-            connecting.addCallbacks(self._connected, self._notConnected)
-        return waiting
-
-    def _connected(self, connection: StreamConnection) -> None:
-        connection.use(
-            self._reactor, self._random, self._maxSize, self._mismatched, self._connectionLost
+    async def _ask(self, question: Question, payloadSize: int | None) -> ScannedAnswer:
+        return usable(
+            await self._shared.ask(lambda one: one.ask(question, payloadSize, self._block))
         )
-        self._connecting = None
-        self._connection = connection
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            one.callback(connection)
-        connection.rest()
 
-    def _notConnected(self, failure: Failure) -> None:
-        self._connecting = None
-        reason = "network" if failure.check(ConnectError) else "connect"
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            one.errback(ExchangeFailed(reason, failure.getErrorMessage()))
+    def _open(self) -> Deferred[StreamConnection]:
+        factory = Factory.forProtocol(StreamConnection)
+        factory.noisy = False
+        opening: Deferred[Any] = self._endpoint.connect(factory)
+        return opening.addCallback(self._opened)
 
-    def _connectionLost(self, connection: StreamConnection) -> None:
-        if self._connection is connection:
-            self._connection = None
+    def _opened(self, connection: StreamConnection) -> StreamConnection:
+        connection.use(
+            self._reactor, self._random, self._maxSize, self._mismatched, self._shared.lost
+        )
+        return connection
 
     def _mismatched(self, reason: str) -> None:
         self._metrics.counter(rows.MISMATCHES, reason).inc()

@@ -18,6 +18,8 @@ from aero.metrics import ROWS, Metrics
 from aero.net.dns.exchange import ExchangeFailed
 from aero.policy.upstreams import Upstream
 from aero.web.dnsupstream import CONCURRENT, HTTPSExchange, httpsFactory
+from aero.web.dohhttp1 import HTTP1Poster
+from aero.web.dohhttp2 import HTTP2Poster
 from aero.wire.dns import RD
 from aero.wire.dnsanswer import ScannedAnswer
 from aero.wire.dnsquery import Question
@@ -57,11 +59,11 @@ class HTTPSExchangeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
         self.metrics = Metrics(ROWS)
+        url = b"http://192.0.2.1:8080/dns-query"
         self.exchange = HTTPSExchange(
-            Upstream.parse("http://192.0.2.1:8080/dns-query"),
-            agent=Agent(self.reactor),
+            "upstream",
+            HTTP1Poster(url, Agent(self.reactor), 600),
             randomness=lambda size: b"\x77" * size,
-            maxSize=600,
             metrics=self.metrics,
         )
 
@@ -263,11 +265,18 @@ class HTTPSFactoryTests(SynchronousTestCase):
 
     def test_made(self) -> None:
         """
-        An exchange is named by its URL, and can be stopped.
+        An exchange is named by its URL, and can be stopped. Only over TLS is there a choice of
+        versions.
         """
         make = httpsFactory(
             MemoryReactorClock(), randomness=bytes, maxSize=1, metrics=Metrics(ROWS)
         )
-        made = make(Upstream.parse("https://dns.example/dns-query"))
-        self.assertEqual((made.label, made.kind), ("https://dns.example/dns-query", "doh"))
-        made.stop()
+        for url, kind in (
+            ("https://dns.example/dns-query", HTTP2Poster),
+            ("https://[2001:db8::1]:8443/q", HTTP2Poster),
+            ("http://dns.example/dns-query", HTTP1Poster),
+        ):
+            made: Any = make(Upstream.parse(url))
+            self.assertEqual((made.label, made.kind), (url, "doh"))
+            self.assertIsInstance(made._poster, kind)
+            made.stop()
