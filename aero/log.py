@@ -73,6 +73,25 @@ def leastLevel(level: str) -> LogLevel:
     return least
 
 
+class SecurityWarning(str):
+    """
+    A sentence for the operator about a setting that lets strangers do something. Logs of
+    machines know it by its code.
+
+    @ivar code: One word that never changes.
+    @ivar fields: More for the log, plain values by name.
+    """
+
+    code: str
+    fields: dict[str, Any]
+
+    def __new__(cls, text: str, code: str, **fields: Any) -> SecurityWarning:
+        made = super().__new__(cls, text)
+        made.code = code
+        made.fields = fields
+        return made
+
+
 def withoutCredentials(text: str) -> str:
     """
     A text with query strings and tokens replaced.

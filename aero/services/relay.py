@@ -1,0 +1,158 @@
+# -*- test-case-name: aero.services.test.test_relay -*-
+"""
+The relay: datagrams over WebSocket, and with C{--services relay} the whole WebRTC/UDP relay of
+the reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, Sequence
+
+from twisted.logger import Logger
+from twisted.web.resource import IResource
+
+from aero.settings.relaychecks import checkRelay, maxMessageBytes, maxReceiveBuffer
+from aero.web.metricspage import MetricsEndpoint
+from aero.web.relayendpoint import (
+    RelayDoor,
+    RelayHealthEndpoint,
+    RelayReadyEndpoint,
+    RelaySessionEndpoint,
+    RelayVersionEndpoint,
+    UpgradeRequired,
+)
+from aero.web.relaygates import RelayOriginGate
+from aero.ws.endpoint import WebSocketEndpoint
+from aero.ws.udp import UDPEndpoint, UDPProtocol
+
+from .parts import Parts
+from .role import Role
+from .service import Service
+from .warnings import relayWarnings
+
+
+class RelayService(Service):
+    """
+    The service C{relay} (relay.md).
+    """
+
+    name = "relay"
+
+    _log = Logger(namespace="aero.relay")
+
+    def __init__(self, parts: Parts, *, udpProtocol: type[UDPProtocol] = UDPProtocol) -> None:
+        """
+        @raise ConfigurationError: Settings that do not go together.
+        """
+        super().__init__(parts)
+        checkRelay(parts.settings)
+        self._udpProtocol = udpProtocol
+        self.door = RelayDoor(parts.relayAuth, parts.relaySessions.events, parts.now)
+
+    def resources(self) -> Mapping[str, IResource]:
+        """
+        What is asked for over HTTP. With the gateway C{/session} is the gateway's.
+        """
+        return {"/udp": UpgradeRequired(typed=True)}
+
+    def endpoints(self) -> Sequence[WebSocketEndpoint]:
+        """
+        C{/udp}.
+        """
+        parts = self.parts
+        settings = parts.settings
+        shared: dict[str, Any] = {
+            "gate": parts.relayGate,
+            "clock": parts.reactor,
+            "metrics": parts.metrics,
+            "auth": parts.relayAuth,
+            "sessions": parts.relaySessions,
+            "signal": settings.signal,
+            "now": parts.now,
+            "fullAddresses": settings.server.logFullAddresses,
+        }
+        return (
+            UDPEndpoint(
+                settings=settings.udp,
+                policy=parts.destinationPolicy,
+                ports=parts.datagramPorts,
+                protocol=self._udpProtocol,
+                **shared,
+            ),
+        )
+
+    def role(self) -> Role:
+        """
+        The reference's relay.
+        """
+        parts = self.parts
+        server, signal = parts.settings.server, parts.settings.signal
+        host, port = signal.relayListen
+        self._logStart()
+        pages: dict[str, IResource] = {
+            "/healthz": RelayHealthEndpoint(),
+            "/readyz": RelayReadyEndpoint(parts.readiness, self.problem),
+            "/version": RelayVersionEndpoint(server.gitSha, server.builtAt),
+            "/metrics": MetricsEndpoint(parts.metrics, token=parts.settings.http.metricsToken),
+            "/session": RelaySessionEndpoint(self.door, parts.relaySessions),
+        }
+        return Role(
+            addresses=(host,) if host else ("0.0.0.0", "::"),  # noqa: S104 (what was asked for)
+            port=port,
+            option="relay-listen-addr",
+            grace=signal.relayShutdown,
+            resources=pages,
+            gates=(RelayOriginGate(parts.relayOrigins, parts.metrics),),
+            listening=self._listening,
+        )
+
+    def problem(self) -> str:
+        """
+        What is wrong with the ICE servers; the process runs all the same, and is not ready.
+        """
+        return ""
+
+    def notices(self) -> Iterable[str]:
+        """
+        What lets strangers in, and what nobody gets through.
+        """
+        parts = self.parts
+        settings = parts.settings
+        isLocal = parts.isEdge and parts.isInternal
+        yield from relayWarnings(settings, isLocal=isLocal)
+        if settings.udp.preset != "dev" and not settings.udp.allowCIDRs:
+            yield (
+                "no datagram of /udp and WebRTC may go anywhere: name networks in ALLOW_UDP_CIDRS,"
+                " or set DESTINATION_POLICY_PRESET=dev"
+            )
+
+    def stop(self) -> None:
+        """
+        End the sessions that are left, reservations included.
+        """
+        self.parts.relaySessions.stop()
+
+    def _logStart(self) -> None:
+        settings = self.parts.settings
+        backend = settings.bridge.backendURL
+        self._log.info(
+            "starting aero-webrtc-udp-relay",
+            listen_addr="{}:{}".format(*settings.signal.relayListen),
+            public_base_url=settings.signal.relayPublicURL,
+            mode=settings.server.relayMode,
+            max_datagram_payload_bytes=settings.udp.maxPayload,
+            l2_max_message_bytes=settings.bridge.maxL2Message,
+            webrtc_datachannel_max_message_bytes=maxMessageBytes(settings),
+            webrtc_sctp_max_receive_buffer_bytes=maxReceiveBuffer(settings),
+            webrtc_session_connect_timeout=settings.webrtc.connectTimeout,
+            udp_inbound_filter_mode=settings.udp.inboundFilter,
+            max_sessions=settings.signal.maxRelaySessions,
+            prefer_v2=settings.udp.preferV2,
+            l2_backend_ws_url_set="://" in backend,
+            l2_backend_ws_host=backend.partition("://")[2].partition("/")[0],
+        )
+
+    def _listening(self, host: str, port: int) -> Iterable[str]:
+        shown = f"[{host}]" if ":" in host else host
+        self._log.info("http server serving on {addr}", addr=f"{shown}:{port}")
+        return ()
