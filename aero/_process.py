@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
-from typing import IO, Any, Callable, Protocol, Sequence
+from typing import IO, Any, Callable, Iterable, Protocol, Sequence
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
@@ -18,6 +18,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from aero.errors import StartError
+from aero.log import SecurityWarning
 
 
 class Drainable(Protocol):
@@ -50,7 +51,7 @@ class ServerProcess(MultiService):
         self,
         reactor: Any,
         *,
-        url: str,
+        ready: Callable[[], Iterable[str]],
         log: ILogObserver | None,
         listeners: Sequence[IService],
         drainables: Sequence[Drainable],
@@ -64,7 +65,7 @@ class ServerProcess(MultiService):
         stderr: IO[str] | None = None,
     ) -> None:
         """
-        @param url: What the ready line says.
+        @param ready: Gives the lines that standard output and the log get once everything listens.
         @param log: Replaces twistd's log observer unless it is C{None}.
         @param drainStarted: Called first of all when the process is asked to stop.
         @param reload: Called on SIGHUP.
@@ -76,7 +77,7 @@ class ServerProcess(MultiService):
         """
         super().__init__()
         self._reactor = reactor
-        self._url = url
+        self._ready = ready
         self._observer = log
         self._listeners = MultiService()
         self._listeners.setServiceParent(self)
@@ -143,11 +144,22 @@ class ServerProcess(MultiService):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stopSignalled)
         signal.signal(signal.SIGHUP, self._reloadSignalled)
-        line = f"aero ready {self._url}"
-        if self._stdout is not None:
-            print(line, file=self._stdout, flush=True)
-        self._log.info("{line}", line=line)
+        for line in self._ready():
+            if self._stdout is not None:
+                print(line, file=self._stdout, flush=True)
+            self._log.info("{line}", line=line)
         for notice in self._notices:
+            self._notify(notice)
+
+    def _notify(self, notice: str) -> None:
+        if isinstance(notice, SecurityWarning):
+            self._log.warn(
+                "startup security warning: {notice} ({warning_code})",
+                notice=str(notice),
+                warning_code=notice.code,
+                **notice.fields,
+            )
+        else:
             self._log.info("{notice}", notice=notice)
 
     def _stopSignalled(self, number: int, frame: FrameType | None) -> None:

@@ -31,7 +31,9 @@ from aero.net.listeners import Listener
 from aero.net.tls import ServerTLS
 from aero.net.tlsprotocol import TLSServerFactory
 from aero.services.gateway import GatewayService
+from aero.services.l2 import L2Service
 from aero.services.parts import Parts
+from aero.services.role import Role
 from aero.services.service import Service
 from aero.web.accesslog import AccessLog
 from aero.web.frontendproxy import FrontendProxy
@@ -45,6 +47,7 @@ from aero.web.router import Router
 from aero.web.site import AeroSite
 from aero.web.static import StaticTree
 from aero.ws.endpoint import WebSocketEndpoint
+from aero.ws.l2 import L2Protocol
 from aero.ws.mux import MuxProtocol
 from aero.ws.tcp import TCPTunnelProtocol
 
@@ -58,6 +61,7 @@ class Aero(Parts):
 
     @cvar tcpProtocol: The protocol of the tunnels at C{/tcp}.
     @cvar muxProtocol: The protocol of the WebSockets at C{/tcp-mux}.
+    @cvar l2Protocol: The protocol of the tunnels at C{/l2}.
     @ivar settings: All settings.
     @ivar reactor: The reactor.
     @ivar now: Gives the seconds since 1970.
@@ -65,6 +69,7 @@ class Aero(Parts):
 
     tcpProtocol: ClassVar[type[TCPTunnelProtocol]] = TCPTunnelProtocol
     muxProtocol: ClassVar[type[MuxProtocol]] = MuxProtocol
+    l2Protocol: ClassVar[type[L2Protocol]] = L2Protocol
 
     # -- what users override
 
@@ -97,7 +102,7 @@ class Aero(Parts):
             )
         for service in self.services:
             resources |= service.resources()
-        return resources
+        return resources | dict(self.role.resources if self.role is not None else {})
 
     def makeEndpoints(self) -> Sequence[WebSocketEndpoint]:
         """
@@ -113,6 +118,7 @@ class Aero(Parts):
             "gateway": lambda: GatewayService(
                 self, tcpProtocol=self.tcpProtocol, muxProtocol=self.muxProtocol
             ),
+            "l2": lambda: L2Service(self, protocol=self.l2Protocol),
         }
         return [make() for name, make in made.items() if name in self.settings.server.services]
 
@@ -132,6 +138,8 @@ class Aero(Parts):
         """
         What every request passes before its resource, in this order.
         """
+        if self.role is not None and self.role.gates is not None:
+            return self.role.gates
         own = set(self.ownOrigins())
         shared = bool(set(self.allowedOrigins()) - own)
         return [
@@ -147,6 +155,14 @@ class Aero(Parts):
         See L{makeServices}.
         """
         return tuple(self.makeServices())
+
+    @cached_property
+    def role(self) -> Role | None:
+        """
+        What this process is besides a server of several services, when it runs only one.
+        """
+        alone = len(self.settings.server.services) == 1 and len(self.services) == 1
+        return self.services[0].role() if alone else None
 
     @cached_property
     def endpoints(self) -> Sequence[WebSocketEndpoint]:
@@ -167,13 +183,19 @@ class Aero(Parts):
         """
         Finds what answers a request.
         """
-        router = Router(base=self.base, gates=self.makeGates(), fallback=self.frontEnd)
+        router = Router(
+            base=self.base,
+            gates=self.makeGates(),
+            fallback=self.frontEnd,
+            isBare=self.role is not None and self.role.isBare,
+        )
         for path, resource in self.makeResources().items():
             router.addResource(path, resource)
         for endpoint in self.endpoints:
             if not IUpgradable.providedBy(endpoint):
                 raise TypeError(f"{endpoint!r} does not provide IUpgradable")
-            router.addUpgrade(endpoint)
+            for path in (endpoint.path, *endpoint.aliases):
+                router.addUpgrade(endpoint, path)
             self.revocations.onRevoked(endpoint.endSession)
         return router
 
@@ -190,6 +212,7 @@ class Aero(Parts):
             clock=self.reactor,
             clientAddresses=self.clientAddresses,
             hosts=self.hosts,
+            anyHost=self.role is not None and self.role.anyHost,
             accessLog=AccessLog(
                 least=leastLevel(self.settings.server.logLevel),
                 fullAddresses=self.settings.server.logFullAddresses,
@@ -215,7 +238,7 @@ class Aero(Parts):
             source.start()
         return ServerProcess(
             self.reactor,
-            url=self.settings.session.publicBaseURL.rstrip("/") + "/",
+            ready=lambda: self._readyLines(listeners[0]),
             log=observerFor(server.logFormat, server.logLevel, log) if log else None,
             listeners=listeners,
             drainables=[_Draining(self.endpoints, self.frontEnd), *self.services, self.site],
@@ -224,8 +247,21 @@ class Aero(Parts):
             stopped=self._stopped,
             notices=tuple(self._notices()),
             drainDelay=server.drainDelay,
-            grace=server.shutdownGrace,
+            grace=server.shutdownGrace if self.role is None else self.role.grace,
         )
+
+    def _readyLines(self, listener: Listener) -> Iterable[str]:
+        """
+        What standard output says once everything listens.
+        """
+        url = self.settings.session.publicBaseURL
+        if self.role is None:
+            yield f"aero ready {url.rstrip('/')}/"
+            return
+        where: Any = listener.ports[0].getHost()
+        host = f"[{where.host}]" if ":" in where.host else where.host
+        yield f"aero ready http{'s' if self.certificates else ''}://{host}:{where.port}/"
+        yield from self.role.listening(where.host, where.port)
 
     def _tunnels(self) -> Iterator[Tunnel]:
         """
@@ -235,7 +271,7 @@ class Aero(Parts):
             for sid, address in endpoint.clients():
                 yield Tunnel(sid, address, endpoint.name)
 
-    def _listeners(self, source: CertificateSource | None) -> Iterable[IService]:
+    def _listeners(self, source: CertificateSource | None) -> Iterable[Listener]:
         server = self.settings.server
         limits = ConnectionLimits(self.settings.http, self.metrics)
         inherited = InheritedSockets.fromEnvironment(self.environ, os.getpid())
@@ -247,7 +283,7 @@ class Aero(Parts):
             yield Listener(
                 self.reactor,
                 limits.wrap(factory, name),
-                addresses=server.bind,
+                addresses=server.bind if self.role is None else self.role.addresses,
                 port=port,
                 option=option,
                 bound=inherited.take(given),
@@ -260,9 +296,10 @@ class Aero(Parts):
         """
         What listens: factory, name, port, and the option that chooses the port.
         """
-        server = self.settings.server
+        server, role = self.settings.server, self.role
+        port, option = (server.port, "port") if role is None else (role.port, role.option)
         if source is None:
-            yield self.site, "http", server.port, "port"
+            yield self.site, "http", port, option
             return
         secure = TLSServerFactory(
             ServerTLS(source, seconds=self.reactor.seconds, metrics=self.metrics),
@@ -272,7 +309,7 @@ class Aero(Parts):
             clock=self.reactor,
         )
         if not self.isEdge:
-            yield secure, "https", server.port, "port"
+            yield secure, "https", port, option
             return
         yield secure, "https", server.httpsPort, "https-port"
         if server.httpPort:

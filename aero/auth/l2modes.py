@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
-from typing import Sequence
+from typing import Callable, Sequence
 from urllib.parse import unquote_to_bytes
-
-from aero.policy.origin import normalizeOrigin
 
 from .cookies import sessionCookie
 from .jwt import RelayToken, verifyRelayToken
@@ -87,6 +85,7 @@ class L2Authenticator:
         self,
         mode: str,
         *,
+        normalizeOrigin: Callable[[str], str | None],
         sessions: Sessions | None = None,
         apiKey: str = "",
         jwtSecret: str = "",
@@ -95,6 +94,7 @@ class L2Authenticator:
         isOpen: bool = False,
     ) -> None:
         """
+        @param normalizeOrigin: L{aero.policy.origin.normalizeOrigin}.
         @param isOpen: Whether origins are not checked later, so that a token which names one
             has to find it here.
         @raise ValueError: The mode needs a key that is not given.
@@ -112,6 +112,7 @@ class L2Authenticator:
         self._audience = audience
         self._issuer = issuer
         self._isOpen = isOpen
+        self._normalizeOrigin = normalizeOrigin
         self._authenticate = getattr(self, f"_mode_{mode}")
 
     def authenticate(self, given: Credentials, now: float) -> Session | Denied | None:
@@ -194,10 +195,10 @@ class L2Authenticator:
             return Denied(_NO_JWT, BAD_JWT, "issuer")
         if token.origin is None:
             return None
-        expected = normalizeOrigin(token.origin)
+        expected = self._normalizeOrigin(token.origin)
         if expected is None:
             return Denied(_NO_JWT, BAD_JWT, "origin claim")
-        actual = normalizeOrigin(origins[0].decode("latin-1")) if origins else None
+        actual = self._normalizeOrigin(origins[0].decode("latin-1")) if origins else None
         if actual == expected or (actual is None and not self._isOpen):
             # Where origins are checked, a missing one is refused by that check.
             return None

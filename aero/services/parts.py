@@ -6,10 +6,11 @@ What the services share: each part is made once, when it is first asked for.
 from __future__ import annotations
 
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Callable, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from twisted.internet.threads import deferToThreadPool
 from twisted.web.resource import IResource
 
 from aero.auth.revocations import Revocations, RevocationStore
@@ -19,6 +20,10 @@ from aero.net.acme.source import ACMESource
 from aero.net.certificates import CertificateSource
 from aero.net.dialer import Dialer
 from aero.net.dns.engine import DNSEngine
+from aero.net.l2.capture import Captures
+from aero.net.l2.permits import TunnelPermits
+from aero.net.l2.tunnels import L2Tunnels, LANs
+from aero.net.lan.factory import LANFactory
 from aero.net.resolver import Resolver, SystemResolver
 from aero.net.state import StateDirectory, defaultStatePath
 from aero.net.tlssource import certificateSource
@@ -27,7 +32,7 @@ from aero.policy.egress import EgressPolicy
 from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
 from aero.settings import Settings, isInternalName
-from aero.web.dns import dnsEndpoints
+from aero.web.dns import dnsEndpoints, dnsEngine
 from aero.web.health import Readiness
 from aero.ws.handshake import UpgradeGate
 from aero.ws.slots import TunnelSlots
@@ -82,6 +87,23 @@ class Parts:
         """
         return SystemResolver(self.reactor, self.settings.egress, self.metrics)
 
+    def makeLANs(self) -> LANs:
+        """
+        What makes the LAN of each guest.
+        """
+        settings = self.settings
+        return LANFactory(
+            settings.lan,
+            reactor=self.reactor,
+            metrics=self.metrics,
+            dns=self.dnsEngine,
+            resolver=self.makeResolver(),
+            egress=settings.egress,
+            lanEgress=settings.lanEgress,
+            maxFrame=settings.l2.maxFramePayload,
+            fullAddresses=settings.server.logFullAddresses,
+        )
+
     # -- facts that follow from the settings
 
     @property
@@ -90,6 +112,13 @@ class Parts:
         Whether this process serves pages.
         """
         return "edge" in self.settings.server.services
+
+    @property
+    def hasGateway(self) -> bool:
+        """
+        Whether this process begins sessions.
+        """
+        return "gateway" in self.settings.server.services
 
     @property
     def isInternal(self) -> bool:
@@ -251,7 +280,7 @@ class Parts:
         """
         return UpgradeGate(
             clock=self.reactor,
-            sessions=self.sessions,
+            sessions=self.sessions if self.isEdge or self.hasGateway else None,
             origins=self.origins,
             blockedClients=self.settings.egress.blockedClients,
             upgradesPerMinutePerIP=self.settings.session.upgradesPerMinutePerIP,
@@ -287,14 +316,57 @@ class Parts:
         )
 
     @cached_property
+    def dnsEngine(self) -> DNSEngine:
+        """
+        Answers the DNS questions of browsers and guests.
+        """
+        return dnsEngine(self.settings.dns, reactor=self.reactor, metrics=self.metrics)
+
+    @cached_property
     def dns(self) -> tuple[DNSEngine, Mapping[str, IResource]]:
         """
         The DNS engine, and the resources that answer from it.
         """
         return dnsEndpoints(
             self.settings.dns,
+            engine=self.dnsEngine,
             reactor=self.reactor,
             metrics=self.metrics,
             sessions=self.sessions,
             now=self.now,
         )
+
+    @cached_property
+    def lans(self) -> LANs:
+        """
+        See L{makeLANs}.
+        """
+        return self.makeLANs()
+
+    @cached_property
+    def tunnels(self) -> L2Tunnels:
+        """
+        The Ethernet tunnels, whatever carries them.
+        """
+        captures = Captures(
+            self.settings.l2,
+            clock=self.reactor,
+            metrics=self.metrics,
+            runInThread=partial(deferToThreadPool, self.reactor, self.reactor.getThreadPool()),
+            now=self.now,
+        )
+        return L2Tunnels(
+            self.settings.l2,
+            self.lans,
+            clock=self.reactor,
+            metrics=self.metrics,
+            captures=captures,
+            fullAddresses=self.settings.server.logFullAddresses,
+        )
+
+    @cached_property
+    def tunnelPermits(self) -> TunnelPermits:
+        """
+        How many tunnels there may be.
+        """
+        return TunnelPermits(self.settings.l2, self.metrics)

@@ -13,6 +13,7 @@ from twisted.web.resource import IResource
 from aero.ws.endpoint import WebSocketEndpoint
 
 from .parts import Parts
+from .role import Role
 
 
 class Service:
@@ -39,6 +40,12 @@ class Service:
         Its WebSocket endpoints; they drain by themselves.
         """
         return ()
+
+    def role(self) -> Role | None:
+        """
+        What it is when it runs alone; C{None} for the same as beside others.
+        """
+        return None
 
     def notices(self) -> Iterable[str]:
         """

@@ -12,7 +12,7 @@ from ._parsers import IPNetwork, choice, flag, integer, listOf, milliseconds, ne
 from ._table import group, setting
 
 #: Every service this release can run, in the order they are listed to the operator.
-SERVICES = ("edge", "gateway")
+SERVICES = ("edge", "gateway", "l2")
 
 
 _LEVEL = choice("fatal", "error", "warn", "info", "debug", "trace", "silent")

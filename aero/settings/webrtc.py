@@ -199,7 +199,7 @@ class BridgeSettings:
     backendURL: str = setting(
         variable="L2_BACKEND_WS_URL",
         option="l2-backend-ws-url",
-        default="off",
+        default="internal",
         derive=lambda values: "internal" if "l2" in values["services"] else "off",
         parse=_backend,
         shown="internal where the service l2 runs too, else off",
@@ -217,7 +217,7 @@ class BridgeSettings:
     forwardOrigin: bool = setting(
         variable="L2_BACKEND_FORWARD_ORIGIN",
         option="l2-backend-forward-origin",
-        default=False,
+        default=True,
         derive=lambda values: values["backendURL"] != "off",
         parse=goBoolean,
         shown="true with a backend",

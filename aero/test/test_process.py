@@ -83,7 +83,7 @@ class ServerProcessTests(SynchronousTestCase):
 
     def make(self, listener: Service | None = None, **options: Any) -> ServerProcess:
         values: dict[str, Any] = {
-            "url": "https://localhost:8443/",
+            "ready": lambda: ["aero ready https://localhost:8443/"],
             "log": None,
             "listeners": [listener or Port(self.events)],
             "drainables": [self.tunnels],

@@ -188,7 +188,9 @@ class Channel:
         if end < 0:
             self._checkPartialHead()
             return False
-        head = parseHead(bytes(buffer[:end]), self.site.settings.maxHeaders)
+        head = parseHead(
+            bytes(buffer[:end]), self.site.settings.maxHeaders, anyHost=self.site.anyHost
+        )
         del buffer[: end + len(END)]
         self._searched = self._emptyLines = 0
         self._headReceived(head)

@@ -100,6 +100,22 @@ class DNSQueryEndpoint(ResolvingEndpoint):
         return answer.addCallback(lambda answer: _replyAnswer(request, answer))
 
 
+def dnsEngine(
+    settings: DNSSettings,
+    *,
+    reactor: Any,
+    metrics: Metrics,
+    randomness: Callable[[int], bytes] = os.urandom,
+) -> DNSEngine:
+    """
+    The resolver, to be stopped in the end.
+    """
+    https = httpsFactory(
+        reactor, randomness=randomness, maxSize=settings.maxResponseBytes, metrics=metrics
+    )
+    return DNSEngine(settings, reactor=reactor, metrics=metrics, https=https, randomness=randomness)
+
+
 def dnsEndpoints(
     settings: DNSSettings,
     *,
@@ -108,19 +124,17 @@ def dnsEndpoints(
     sessions: Sessions,
     now: Callable[[], float],
     randomness: Callable[[int], bytes] = os.urandom,
+    engine: DNSEngine | None = None,
 ) -> tuple[DNSEngine, dict[str, IResource]]:
     """
     The resolver and the resources that answer from it, by path.
 
     @param now: The current time in seconds since the epoch.
+    @param engine: A resolver that is there already.
     @return: The engine, to be stopped in the end, and the resources.
     """
-    https = httpsFactory(
-        reactor, randomness=randomness, maxSize=settings.maxResponseBytes, metrics=metrics
-    )
-    engine = DNSEngine(
-        settings, reactor=reactor, metrics=metrics, https=https, randomness=randomness
-    )
+    if engine is None:
+        engine = dnsEngine(settings, reactor=reactor, metrics=metrics, randomness=randomness)
     admission = DNSAdmission(settings, sessions, metrics, now)
     size = settings.maxQueryBytes
     return engine, {

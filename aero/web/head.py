@@ -90,11 +90,12 @@ def validValue(value: bytes) -> bool:
 _VALUE_CHARACTERS = bytes((9, *range(32, 127), *range(128, 256)))
 
 
-def parseHead(block: bytes, maxHeaders: int) -> Head:
+def parseHead(block: bytes, maxHeaders: int, *, anyHost: bool = False) -> Head:
     """
     Read a head.
 
     @param block: From the request line up to, and without, the C{CRLF CRLF} at the end.
+    @param anyHost: Whether C{Host} may be malformed or missing.
     @raise Refused: It is not well-formed, not supported or has too many headers.
     """
     if block.translate(None, _HEAD_CHARACTERS):
@@ -118,7 +119,7 @@ def parseHead(block: bytes, maxHeaders: int) -> Head:
         lower = name.lower()
         if lower in _FRAMING:
             framing.setdefault(lower, []).append(value)
-    target = _originForm(method, target, _host(version, framing), headers)
+    target = _originForm(method, target, _host(version, framing, anyHost), headers)
     return Head(
         method,
         target,
@@ -147,11 +148,11 @@ def _requestLine(line: bytes) -> tuple[bytes, bytes, bytes]:
     return method, target, b"HTTP/1." + minor
 
 
-def _host(version: bytes, framing: dict[bytes, list[bytes]]) -> bytes | None:
+def _host(version: bytes, framing: dict[bytes, list[bytes]], anyHost: bool) -> bytes | None:
     values = framing.get(b"host", [])
-    if len(values) > 1 or (not values and version == b"HTTP/1.1"):
+    if len(values) > 1 or not (values or anyHost or version != b"HTTP/1.1"):
         raise bad("Exactly one Host header is required", "host")
-    if values and not validHost(values[0]):
+    if values and not anyHost and not validHost(values[0]):
         raise bad("Malformed Host header", "host")
     return values[0] if values else None
 

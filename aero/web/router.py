@@ -105,6 +105,7 @@ class Router:
         base: str = "/",
         gates: Sequence[Gate] = (),
         fallback: IResource | None = None,
+        isBare: bool = False,
     ) -> None:
         """
         @param base: The path of the public base URL, which all routes exist under as well.
@@ -112,10 +113,13 @@ class Router:
         @param fallback: The front end. It gets all segments of the path as C{postpath}, and
             WebSocket handshakes too where it provides L{IUpgradable}. Without one, paths
             that nobody owns are a 404.
+        @param isBare: Whether errors of routing have no body, and C{OPTIONS} is a method like any
+            other.
         """
         self.base = base.rstrip("/")
         self._gates = tuple(gates)
         self._fallback = fallback
+        self._isBare = isBare
         self._baseSegments = tuple(decodePath(self.base.encode("utf-8")) or ())
         self._routes: dict[tuple[bytes, ...], Route] = {}
         self._trees: dict[tuple[bytes, ...], Route] = {}
@@ -138,12 +142,14 @@ class Router:
             self._trees[segments] = Route(f"{template}/*", resource, prepath=segments, isTree=True)
             self._depth = max(self._depth, len(segments))
 
-    def addUpgrade(self, upgradable: IUpgradable) -> None:
+    def addUpgrade(self, upgradable: IUpgradable, path: str = "") -> None:
         """
         Hand WebSocket handshakes at the path of an endpoint to it. An ordinary request to
         that path is a 404 (gateway.md section 5.7) unless a resource has it too.
+
+        @param path: Another path than its own.
         """
-        for template, _ in self._spellings(upgradable.path):
+        for template, _ in self._spellings(path or upgradable.path):
             self._upgrades[template.encode("utf-8")] = (template, upgradable)
 
     def respond(self, request: AeroRequest) -> None:
@@ -155,7 +161,7 @@ class Router:
                 return
             route = self._find(request.path)
             isFallback = route.template == FALLBACK
-            options = request.method == b"OPTIONS"
+            options = request.method == b"OPTIONS" and not self._isBare
             request.route = ANY if options else route.template
             if not isFallback:
                 request.responseHeaders.setRawHeaders(*_NO_FRAMES)
@@ -259,7 +265,9 @@ class Router:
             replyUpgradeRefused(request, 404, "Not Found")
 
     def _replyNothing(self, request: AeroRequest, status: int) -> None:
-        if status == 404:
+        if self._isBare:
+            replyEmpty(request, status)
+        elif status == 404:
             replyError(request, 404, "No such resource")
         else:
             replyError(request, status, "The path of the URL is not valid")

@@ -81,11 +81,14 @@ class AeroSite(server.Site):
         clock: IReactorTime,
         clientAddresses: ClientAddresses,
         hosts: frozenset[str] | None = None,
+        anyHost: bool = False,
         accessLog: RequestLog | None = None,
         newRequestId: Callable[[], str] | None = None,
     ) -> None:
         """
         @param clock: Measures timeouts and durations; the reactor.
+        @param anyHost: Whether requests with a malformed C{Host}, or none, are taken, which is
+            only for sites that serve any.
         @param accessLog: Is told of every finished response; by default an L{AccessLog}.
         """
         super().__init__(None, reactor=clock, timeout=settings.idleTimeout)  # type: ignore[no-untyped-call]
@@ -105,6 +108,7 @@ class AeroSite(server.Site):
             lambda peer, secure: clientAddresses.client(peer, secure, (), ())
         )
         self.hosts = hosts
+        self.anyHost = anyHost and hosts is None
         self.newRequestId = RandomIds() if newRequestId is None else newRequestId
         self.draining = False
         self._accessLog = AccessLog() if accessLog is None else accessLog

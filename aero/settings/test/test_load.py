@@ -88,7 +88,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(
             str(error),
             "Invalid configuration: --services=gateway,radio: 'radio' is not a service:"
-            " expected one of edge, gateway",
+            " expected one of edge, gateway, l2",
         )
 
     def test_referenceSentences(self) -> None:
