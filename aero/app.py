@@ -33,6 +33,7 @@ from aero.net.tlsprotocol import TLSServerFactory
 from aero.services.gateway import GatewayService
 from aero.services.l2 import L2Service
 from aero.services.parts import Parts
+from aero.services.relay import RelayService
 from aero.services.role import Role
 from aero.services.service import Service
 from aero.web.accesslog import AccessLog
@@ -50,6 +51,7 @@ from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.l2 import L2Protocol
 from aero.ws.mux import MuxProtocol
 from aero.ws.tcp import TCPTunnelProtocol
+from aero.ws.udp import UDPProtocol
 
 
 class Aero(Parts):
@@ -62,6 +64,7 @@ class Aero(Parts):
     @cvar tcpProtocol: The protocol of the tunnels at C{/tcp}.
     @cvar muxProtocol: The protocol of the WebSockets at C{/tcp-mux}.
     @cvar l2Protocol: The protocol of the tunnels at C{/l2}.
+    @cvar udpProtocol: The protocol of the WebSockets at C{/udp}.
     @ivar settings: All settings.
     @ivar reactor: The reactor.
     @ivar now: Gives the seconds since 1970.
@@ -70,6 +73,7 @@ class Aero(Parts):
     tcpProtocol: ClassVar[type[TCPTunnelProtocol]] = TCPTunnelProtocol
     muxProtocol: ClassVar[type[MuxProtocol]] = MuxProtocol
     l2Protocol: ClassVar[type[L2Protocol]] = L2Protocol
+    udpProtocol: ClassVar[type[UDPProtocol]] = UDPProtocol
 
     # -- what users override
 
@@ -119,6 +123,7 @@ class Aero(Parts):
                 self, tcpProtocol=self.tcpProtocol, muxProtocol=self.muxProtocol
             ),
             "l2": lambda: L2Service(self, protocol=self.l2Protocol),
+            "relay": lambda: RelayService(self, udpProtocol=self.udpProtocol),
         }
         return [make() for name, make in made.items() if name in self.settings.server.services]
 

@@ -19,6 +19,7 @@ from aero.ws.tcp import TCPEndpoint, TCPTunnelProtocol
 
 from .parts import Parts
 from .service import Service
+from .warnings import gatewayWarnings
 
 
 class GatewayService(Service):
@@ -44,12 +45,12 @@ class GatewayService(Service):
         Sessions, relay credentials, DNS over HTTPS.
         """
         parts = self.parts
-        settings = parts.settings
-        credentials = RelayCredentials(settings.relay)
-        if settings.relay.baseURL:
-            if settings.relay.authMode == "api_key" and not settings.relay.apiKey:
+        settings, relay = parts.settings, parts.relaySettings
+        credentials = RelayCredentials(relay)
+        if relay.baseURL:
+            if relay.authMode == "api_key" and not relay.apiKey:
                 raise _relayNeeds("UDP_RELAY_API_KEY", "api_key")
-            if settings.relay.authMode == "jwt" and not settings.relay.jwtSecret:
+            if relay.authMode == "jwt" and not relay.jwtSecret:
                 raise _relayNeeds("UDP_RELAY_JWT_SECRET", "jwt")
         _, dns = parts.dns
         return {
@@ -62,7 +63,7 @@ class GatewayService(Service):
                 tcp=settings.tcp,
                 dns=settings.dns,
                 l2=settings.l2,
-                relay=settings.relay,
+                relay=relay,
                 credentials=credentials,
                 services=settings.server.services,
                 base=parts.base,
@@ -94,8 +95,8 @@ class GatewayService(Service):
         """
         What opens private networks, or the resolver.
         """
-        if self.parts.settings.egress.allowPrivate:
-            yield "TCP_ALLOW_PRIVATE_IPS=1: browsers reach this machine and its private networks"
+        parts = self.parts
+        yield from gatewayWarnings(parts.settings, isPublic=parts.isEdge and not parts.isInternal)
         if not self.parts.settings.dns.requireSession:
             yield "AERO_DNS_REQUIRE_SESSION=0: whoever reaches this server may ask it for names"
 

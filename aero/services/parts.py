@@ -5,6 +5,7 @@ What the services share: each part is made once, when it is first asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from functools import cached_property, partial
 from typing import Any, Callable, Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.resource import IResource
 
+from aero.auth.relaymodes import KeyAuth, RelayAuth, TokenAuth
 from aero.auth.revocations import Revocations, RevocationStore
 from aero.auth.sessions import Sessions
 from aero.metrics import ROWS, Metrics
@@ -24,17 +26,22 @@ from aero.net.l2.capture import Captures
 from aero.net.l2.permits import TunnelPermits
 from aero.net.l2.tunnels import L2Tunnels, LANs
 from aero.net.lan.factory import LANFactory
+from aero.net.relaysessions import RelaySessions
 from aero.net.resolver import Resolver, SystemResolver
 from aero.net.state import StateDirectory, defaultStatePath
 from aero.net.tlssource import certificateSource
+from aero.net.udp.ports import DatagramPorts
 from aero.policy.clientaddress import ClientAddresses
+from aero.policy.destinations import DestinationPolicy
 from aero.policy.egress import EgressPolicy
 from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
 from aero.settings import Settings, isInternalName
+from aero.settings.relay import RelaySettings
 from aero.web.dns import dnsEndpoints, dnsEngine
 from aero.web.health import Readiness
 from aero.ws.handshake import UpgradeGate
+from aero.ws.relaygate import RelayGate
 from aero.ws.slots import TunnelSlots
 
 #: The other names of this machine that an internal site answers to.
@@ -103,6 +110,35 @@ class Parts:
             maxFrame=settings.l2.maxFramePayload,
             fullAddresses=settings.server.logFullAddresses,
         )
+
+    def makeDestinationPolicy(self) -> DestinationPolicy:
+        """
+        The policy about where datagrams of the relay may go.
+        """
+        udp = self.settings.udp
+        return DestinationPolicy(
+            preset=udp.preset,
+            allowPrivate=udp.allowPrivateNetworks,
+            allowNetworks=udp.allowCIDRs,
+            denyNetworks=udp.denyCIDRs,
+            allowPorts=udp.allowUDPPorts,
+            denyPorts=udp.denyUDPPorts,
+        )
+
+    def makeRelayAuth(self) -> RelayAuth:
+        """
+        How clients of the relay prove themselves.
+        """
+        relay = self.relaySettings
+        if relay.authMode == "api_key":
+            return KeyAuth(relay.apiKey)
+        if relay.authMode == "jwt":
+            return TokenAuth(
+                (relay.jwtSecret, *relay.previousJWTSecrets),
+                audience=relay.audience,
+                issuer=relay.issuer,
+            )
+        return RelayAuth()
 
     # -- facts that follow from the settings
 
@@ -370,3 +406,79 @@ class Parts:
         How many tunnels there may be.
         """
         return TunnelPermits(self.settings.l2, self.metrics)
+
+    # -- the relay
+
+    @cached_property
+    def relaySettings(self) -> RelaySettings:
+        """
+        The settings of relay credentials. A relay beside the gateway is where everything else
+        is, and they have a secret of their own where nobody gave one.
+        """
+        relay = self.settings.relay
+        if not {"gateway", "relay"} <= set(self.settings.server.services):
+            return relay
+        secret = relay.jwtSecret
+        if relay.authMode == "jwt" and not secret and not relay.baseURL:
+            secret = self.state.secret("relay-jwt-secret")
+        return dataclasses.replace(
+            relay,
+            baseURL=relay.baseURL or self.settings.session.publicBaseURL,
+            jwtSecret=secret,
+        )
+
+    @cached_property
+    def relayAuth(self) -> RelayAuth:
+        """
+        See L{makeRelayAuth}.
+        """
+        return self.makeRelayAuth()
+
+    @cached_property
+    def relaySessions(self) -> RelaySessions:
+        """
+        The sessions of the relay.
+        """
+        settings = self.settings
+        return RelaySessions(
+            settings.signal, settings.udp, clock=self.reactor, metrics=self.metrics
+        )
+
+    @cached_property
+    def destinationPolicy(self) -> DestinationPolicy:
+        """
+        See L{makeDestinationPolicy}.
+        """
+        return self.makeDestinationPolicy()
+
+    @cached_property
+    def datagramPorts(self) -> DatagramPorts:
+        """
+        Opens the UDP sockets of guests.
+        """
+        return DatagramPorts(self.reactor, maxSockets=self.settings.udp.maxUDPSockets)
+
+    @cached_property
+    def relayOrigins(self) -> Origins:
+        """
+        Decides about origins for the relay: on the one origin as everywhere, alone the
+        request's own host where no list is given.
+        """
+        if self.isEdge or self.hasGateway:
+            return self.origins
+        return Origins(self.settings.session.allowedOrigins)
+
+    @cached_property
+    def relayGate(self) -> RelayGate:
+        """
+        The checks that the WebSockets of the relay share.
+        """
+        return RelayGate(
+            clock=self.reactor,
+            sessions=None,
+            origins=self.relayOrigins,
+            blockedClients=self.settings.egress.blockedClients,
+            upgradesPerMinutePerIP=self.settings.session.upgradesPerMinutePerIP,
+            maxTargetLength=self.settings.http.maxTargetLength,
+            wallClock=self.now,
+        )

@@ -12,14 +12,6 @@ from ._parsers import httpURL, integer, listOf, text
 from ._table import group, setting
 
 
-def _baseURL(values: Mapping[str, Any]) -> str:
-    """
-    A relay in the same process is where everything else is.
-    """
-    both = {"gateway", "relay"} <= set(values["services"])
-    return str(values["publicBaseURL"]) if both else ""
-
-
 def _authMode(values: Mapping[str, Any]) -> str:
     """
     Nobody has to configure anything: on an internal name the relay is open to its own pages, and
@@ -45,7 +37,6 @@ class RelaySettings:
         variable="UDP_RELAY_BASE_URL",
         option="udp-relay-base-url",
         default="",
-        derive=_baseURL,
         parse=httpURL("http", "https", "ws", "wss"),
         shown="the public base URL where the relay runs here, else off",
         help="The URL of the UDP relay; its credentials are part of every session.",

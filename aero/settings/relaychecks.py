@@ -86,12 +86,15 @@ def _checkCredentials(settings: Settings) -> None:
     prefix = "UDP_RELAY_" if both else ""
     if relay.authMode == "api_key" and not relay.apiKey:
         raise ConfigurationError(
-            f"{prefix}API_KEY", None, f"is required when {prefix}AUTH_MODE=api_key"
+            f"{prefix}API_KEY", None, f"{prefix}API_KEY is required when {prefix}AUTH_MODE=api_key"
         )
     # The gateway and the relay of one process agree about a secret of their own.
-    if relay.authMode == "jwt" and not relay.jwtSecret and not both:
+    agreed = both and not relay.baseURL
+    if relay.authMode == "jwt" and not relay.jwtSecret and not agreed:
         raise ConfigurationError(
-            f"{prefix}JWT_SECRET", None, f"is required when {prefix}AUTH_MODE=jwt"
+            f"{prefix}JWT_SECRET",
+            None,
+            f"{prefix}JWT_SECRET is required when {prefix}AUTH_MODE=jwt",
         )
 
 

@@ -12,7 +12,7 @@ from ._parsers import IPNetwork, choice, flag, integer, listOf, milliseconds, ne
 from ._table import group, setting
 
 #: Every service this release can run, in the order they are listed to the operator.
-SERVICES = ("edge", "gateway", "l2")
+SERVICES = ("edge", "gateway", "l2", "relay")
 
 
 _LEVEL = choice("fatal", "error", "warn", "info", "debug", "trace", "silent")
@@ -242,6 +242,14 @@ class ServerSettings:
         parse=listOf(network, "a network"),
         help="The networks of the proxies in front, separated by commas. Forwarding headers from any other peer are"
         " ignored; the client is the right-most address that is not one of these.",
+    )
+    proxyProtocol: str = setting(
+        variable="AERO_PROXY_PROTOCOL",
+        option="proxy-protocol",
+        default="off",
+        parse=choice("off", "on", "require"),
+        help="on: whoever connects from AERO_TRUSTED_PROXIES begins with a PROXY header (version 1 or 2), on every"
+        " listener and before TLS; require: nobody else may connect; off: there is no such header.",
     )
     version: str = setting(
         variable="AERO_GATEWAY_VERSION",

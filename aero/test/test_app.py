@@ -93,7 +93,7 @@ class AeroTests(SynchronousTestCase):
         A session tells which services run here.
         """
         response = self.client(self.make()).request(b"POST", "/session")
-        self.assertEqual(response.json()["services"], ["edge", "gateway", "l2"])
+        self.assertEqual(response.json()["services"], ["edge", "gateway", "l2", "relay"])
 
     def test_ownOrigins(self) -> None:
         """

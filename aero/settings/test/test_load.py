@@ -88,7 +88,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(
             str(error),
             "Invalid configuration: --services=gateway,radio: 'radio' is not a service:"
-            " expected one of edge, gateway, l2",
+            " expected one of edge, gateway, l2, relay",
         )
 
     def test_referenceSentences(self) -> None:
