@@ -4,6 +4,8 @@ kernel the guest of a server under test. Started by L{tests.support.guest.Guest}
 
     python -m tests.support.tapbridge '{"host": "127.0.0.1", "port": 8090, ...}'
 
+The other end of the device may also be a program with a socket for datagrams, such as QEMU.
+
 It prints C{ready} when the device and the tunnel are up. Lines on its standard input are orders
 (see L{Bridge.order}), each answered by one line; with the end of the input it goes, and the
 namespace goes with it.
@@ -81,13 +83,8 @@ class Bridge:
         self._options = options
         self._outside = Outside()
         self._socket = self._connect()
-        self._outside.leave()
-        if options.get("resolv"):
-            bindMount(options["resolv"], "/etc/resolv.conf")
-        self._tap = openTAP("tap0")
-        mtu = str(options.get("mtu", 1_500))
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        subprocess.run(["ip", "link", "set", "tap0", "up", "mtu", mtu], check=True)
+        self._datagrams: socket.socket | None = None
+        self._tap = self._openUnix() if "here" in options else self._openTAP()
         self._link = Link(
             options.get("loss", 0.0),
             options.get("seed", 1),
@@ -147,6 +144,29 @@ class Bridge:
             }
         )
 
+    def _openTAP(self) -> int:
+        """
+        Leave for a network with nothing in it but a TAP device.
+        """
+        self._outside.leave()
+        bindMount(self._options["resolv"], "/etc/resolv.conf")
+        device = openTAP("tap0")
+        mtu = str(self._options["mtu"])
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        subprocess.run(["ip", "link", "set", "tap0", "up", "mtu", mtu], check=True)
+        return device
+
+    def _openUnix(self) -> int:
+        """
+        The other way to a guest: a datagram for each frame, as QEMU has them.
+        """
+        connection = self._datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+        connection.bind(self._options["here"])
+        connection.connect(self._options["there"])
+        connection.setblocking(False)
+        return connection.fileno()
+
     def _connect(self) -> socket.socket:
         options = self._options
         address = (options["host"], options["port"])
@@ -185,7 +205,8 @@ class Bridge:
         try:
             for _ in range(_BATCH):
                 pieces.append(self._message(_FRAME + read(tap, 65_600)))
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionRefusedError):
+            # Nothing more; or the program at the other end has gone.
             pass
         self.frames[0] += len(pieces)
         self._send(b"".join(pieces))
