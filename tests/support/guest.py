@@ -40,7 +40,7 @@ exit 0
 """
 
 
-class Guest:
+class KernelGuest:
     """
     One guest, and its tunnel.
 
@@ -103,7 +103,7 @@ class Guest:
             self.stop()
             raise AssertionError("the bridge did not start: " + self._log)
 
-    def __enter__(self) -> Guest:
+    def __enter__(self) -> KernelGuest:
         return self
 
     def __exit__(self, *ignored: object) -> None:

@@ -1,6 +1,6 @@
 """
 A bridge between a TAP device, in a network namespace of its own, and C{/l2}: what makes a
-kernel the guest of a server under test. Started by L{tests.support.guest.Guest}::
+kernel the guest of a server under test. Started by L{tests.support.guest.KernelGuest}::
 
     python -m tests.support.tapbridge '{"host": "127.0.0.1", "port": 8090, ...}'
 
