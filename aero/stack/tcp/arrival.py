@@ -85,13 +85,13 @@ def segmentReceived(
                     elif connection.lastAck == following:
                         connection.stamp = value
             sender = connection.sender
-            una = sender.una
+            una = sender.flight.una
             acked = (acknowledgment - una) & MASK
             if (
                 expected
                 and not receiver.blocks
                 and length <= receiver.edge - following
-                and acked <= sender.nxt - una
+                and acked <= sender.flight.nxt - una
             ):
                 connection.heardAt = now
                 window <<= connection.agreement.sendShift
@@ -229,7 +229,7 @@ def _answerReceived(
     """
     The guest answers our SYN (RFC 9293 section 3.10.7.3).
     """
-    if flags & ACK and acknowledgment != connection.sender.una & MASK:
+    if flags & ACK and acknowledgment != connection.sender.flight.una & MASK:
         if not flags & RST:
             _refuse(connection, acknowledgment)
         return
@@ -244,7 +244,7 @@ def _answerReceived(
     if flags & ACK:
         connection.move("SYN+ACK received")
         # The window of a SYN is never scaled.
-        connection.updatedBy = (connection.receiver.next - 1, connection.sender.una)
+        connection.updatedBy = (connection.receiver.next - 1, connection.sender.flight.una)
         connection.established(window, now)
         connection.acknowledge()
     else:
@@ -269,13 +269,13 @@ def _completed(
     Whether a segment completes the handshake.
     """
     sender = connection.sender
-    if acknowledgment != sender.una & MASK or not connection.wasAnswered():
+    if acknowledgment != sender.flight.una & MASK or not connection.wasAnswered():
         if acknowledgment:
             # Of an older connection.
             _refuse(connection, acknowledgment)
         return False
     connection.move("SYN acknowledged")
-    connection.updatedBy = (start, sender.una)
+    connection.updatedBy = (start, sender.flight.una)
     connection.established(window << connection.agreement.sendShift, now)
     return True
 
@@ -315,9 +315,9 @@ def _acknowledged(
     @return: Whether the segment is to be taken as well.
     """
     sender = connection.sender
-    una = sender.una
+    una = sender.flight.una
     ack = una + ((acknowledgment - una + _HALF) & MASK) - _HALF
-    if ack > sender.nxt or ack < una - max(sender.maxWindow, 0xFFFF):
+    if ack > sender.flight.nxt or ack < una - max(sender.maxWindow, 0xFFFF):
         # Nothing we sent (RFC 5961 section 5.2).
         connection.owner.drop("tcp acknowledgment")
         connection.challenge(now)
@@ -331,7 +331,7 @@ def _acknowledged(
         connection.updatedBy = (start, ack)
     blocks = None
     if options.sack and sender.sack:
-        blocks = _positions(options.sack, una, sender.nxt)
+        blocks = _positions(options.sack, una, sender.flight.nxt)
     echo = options.timestamp[1] if options.timestamp and connection.agreement.timestamps else -1
     sender.ackReceived(ack, window, blocks, echo, connection.stampNow(now), not occupies, now)
     if connection.wasFull:

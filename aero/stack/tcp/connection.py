@@ -13,35 +13,21 @@ from typing import Protocol
 
 from ...wire.seqnum import MASK
 from ...wire.tcp import (
-    ACK,
-    FIN,
-    PSH,
-    RST,
-    SYN,
-    TIMESTAMP_PREFIX,
-    TIMESTAMP_STRUCT,
     Options,
-    build,
-    buildOptions,
 )
 from ..events import Event, TCPEstablished, TCPWriteReady
 from .config import TCPConfig
 from .options import Agreement
 from .receiver import Receiver
-from .rtt import INITIAL_TIMEOUT
 from .sender import NEVER, Sender
 from .states import (
-    CLOSE_WAIT,
     CLOSED,
-    ESTABLISHED,
     FIN_WAIT_2,
-    SYN_RECEIVED,
     SYN_SENT,
-    TRANSMITTING,
     WRITING,
     after,
 )
-from .timewait import Key, Remains
+from .timewait import Key
 
 #: A segment, with its source and destination address.
 Outgoing = tuple[int, int, bytes]
@@ -88,6 +74,11 @@ class Owner(Protocol):
         Send a segment before those of the connections.
         """
 
+    def resets(self, connection: Connection) -> None:
+        """
+        Send a reset for a connection.
+        """
+
     def rest(self, connection: Connection, now: float) -> None:
         """
         A connection came to TIME-WAIT: acknowledge, and keep no more of it than that needs.
@@ -120,6 +111,15 @@ class Connection:
     @ivar iss: Our initial sequence number.
     @ivar irs: The guest's.
     @ivar syn: The packet with the guest's SYN, to quote while it is held.
+    @ivar offset: What is added to the clock of our timestamps.
+    @ivar synDue: Whether a SYN, or the answer to one, is to be sent.
+    @ivar syns: How often it was.
+    @ivar synSentAt: When it was for the first time.
+    @ivar synAt: When it will be again.
+    @ivar ackDue: Acknowledgments to send at once.
+    @ivar unacked: Segments with data since the last acknowledgment.
+    @ivar ackAt: When they are acknowledged at the latest.
+    @ivar keepProbe: Whether to ask the guest if it is still there.
     @ivar stamp: The last timestamp of the guest to echo: TS.Recent.
     @ivar lastAck: The last position acknowledged: Last.ACK.sent.
     @ivar heardAt: When the guest was last heard of.
@@ -130,24 +130,17 @@ class Connection:
     """
 
     __slots__ = (
-        "_ackAt",
-        "_ackDue",
         "_challenges",
         "_challengesFrom",
         "_finWaitAt",
         "_handshakeAt",
         "_holdAt",
         "_keepAt",
-        "_keepProbe",
         "_keepProbes",
-        "_offset",
         "_quick",
-        "_synAt",
-        "_synDue",
-        "_synSentAt",
-        "_syns",
-        "_unacked",
         "accepted",
+        "ackAt",
+        "ackDue",
         "agreement",
         "config",
         "finAt",
@@ -157,9 +150,11 @@ class Connection:
         "held",
         "irs",
         "iss",
+        "keepProbe",
         "key",
         "lastAck",
         "number",
+        "offset",
         "owner",
         "pseudoSum",
         "queued",
@@ -169,6 +164,11 @@ class Connection:
         "stamp",
         "state",
         "syn",
+        "synAt",
+        "synDue",
+        "synSentAt",
+        "syns",
+        "unacked",
         "unreachable",
         "updatedBy",
         "wasFull",
@@ -195,7 +195,7 @@ class Connection:
         self.number = number
         self.key = key
         self.pseudoSum = pseudoSum
-        self.iss, self._offset = begin
+        self.iss, self.offset = begin
         self.irs = 0
         self.state = CLOSED
         self.accepted = False
@@ -214,20 +214,20 @@ class Connection:
         self.wasFull = False
         self.sender = Sender(config, self.iss + 1, agreement.mss)
         self.receiver = Receiver(0, 0, agreement.offer)
-        self._synDue = False
-        self._synSentAt = -1.0
-        self._syns = 0
-        self._ackDue = 0
-        self._unacked = 0
+        self.synDue = False
+        self.synSentAt = -1.0
+        self.syns = 0
+        self.ackDue = 0
+        self.unacked = 0
         self._quick = _QUICK_ACKS
         self._challenges = 0
         self._challengesFrom = -1.0
-        self._keepProbe = False
+        self.keepProbe = False
         self._keepProbes = 0
         self._holdAt = NEVER
-        self._synAt = NEVER
+        self.synAt = NEVER
         self._handshakeAt = now + config.handshakeTimeout
-        self._ackAt = NEVER
+        self.ackAt = NEVER
         self._keepAt = NEVER
         self._finWaitAt = NEVER
 
@@ -268,7 +268,7 @@ class Connection:
         """
         self.accepted = True
         self.move("active open")
-        self._synDue = True
+        self.synDue = True
         self.wake()
         self.schedule()
 
@@ -310,7 +310,7 @@ class Connection:
         self.held = False
         self.syn = b""
         self._holdAt = NEVER
-        self._synDue = True
+        self.synDue = True
         self.wake()
 
     def write(self, data: bytes) -> None:
@@ -320,7 +320,7 @@ class Connection:
         if self.state not in WRITING or self.sender.closing:
             return
         sender = self.sender
-        sender.write(data)
+        sender.outbox.write(data)
         if sender.buffered() >= self.config.sendBuffer:
             self.wasFull = True
         self.wake()
@@ -354,8 +354,8 @@ class Connection:
         """
         Acknowledge at once.
         """
-        if not self._ackDue:
-            self._ackDue = 1
+        if not self.ackDue:
+            self.ackDue = 1
         self.wake()
 
     def duplicate(self) -> None:
@@ -366,8 +366,8 @@ class Connection:
         if self.agreement.sack:
             self.acknowledge()
             return
-        if self._ackDue < _MOST_DUPLICATES:
-            self._ackDue += 1
+        if self.ackDue < _MOST_DUPLICATES:
+            self.ackDue += 1
         self.wake()
 
     def dataTaken(self, now: float) -> None:
@@ -375,13 +375,13 @@ class Connection:
         A segment in order was taken: every second one is acknowledged at once (RFC 9293
         section 3.8.6.3).
         """
-        self._unacked += 1
-        if self._unacked > 1 or self._quick:
+        self.unacked += 1
+        if self.unacked > 1 or self._quick:
             if self._quick:
                 self._quick -= 1
             self.acknowledge()
-        elif self._ackAt == NEVER:
-            self._ackAt = now + self.config.delayedAck
+        elif self.ackAt == NEVER:
+            self.ackAt = now + self.config.delayedAck
 
     def challenge(self, now: float) -> None:
         """
@@ -400,14 +400,14 @@ class Connection:
         """
         Whether our SYN was sent.
         """
-        return self._syns > 0
+        return self.syns > 0
 
     def synAgain(self) -> None:
         """
         The SYN came again: our answer was lost.
         """
         if not self.held:
-            self._synDue = True
+            self.synDue = True
             self.wake()
 
     def roomMade(self) -> None:
@@ -427,12 +427,12 @@ class Connection:
         @param window: The window of the guest, scaled.
         """
         sender = self.sender
-        if self._syns == 1 and self._synSentAt >= 0.0:
-            sender.rtt.measured(now - self._synSentAt, now)
+        if self.syns == 1 and self.synSentAt >= 0.0:
+            sender.rtt.measured(now - self.synSentAt, now)
         sender.window = sender.maxWindow = window
         self._handshakeOver()
-        self._synDue = False
-        self._synAt = NEVER
+        self.synDue = False
+        self.synAt = NEVER
         self._handshakeAt = NEVER
         if self.config.keepaliveIdle > 0:
             self._keepAt = now + self.config.keepaliveIdle
@@ -455,19 +455,9 @@ class Connection:
         """
         Send a reset, and be over.
         """
-        guest, guestPort, address, port = self.key
-        sequence = 0 if self.state == SYN_RECEIVED and not self._syns else self.sender.nxt & MASK
+        # A guest that did not answer our SYN has nothing to reset.
         if self.state != SYN_SENT:
-            segment = build(
-                port,
-                guestPort,
-                sequence,
-                self.receiver.next & MASK,
-                RST | ACK,
-                0,
-                self.pseudoSum,
-            )
-            self.owner.reply(address, guest, segment)
+            self.owner.resets(self)
         self.over(reason)
 
     def over(self, reason: str) -> None:
@@ -484,176 +474,11 @@ class Connection:
         self.sender.forget()
         self.receiver.forget()
 
-    # What it sends.
-
-    def remains(self, now: float) -> Remains:
-        """
-        What TIME-WAIT needs of it.
-        """
-        return Remains(
-            self.sender.nxt & MASK,
-            self.receiver.next & MASK,
-            self._tellWindow(),
-            self.agreement.timestamps,
-            self.stamp,
-            self._offset,
-            now + self.config.timeWait,
-        )
-
     def stampNow(self, now: float) -> int:
         """
         Our timestamp: milliseconds from an origin of its own.
         """
-        return (int(now * 1000) + self._offset) & MASK
-
-    def output(self, now: float, out: list[Outgoing], stop: int) -> bool:
-        """
-        Make segments until nothing may leave, or C{out} has C{stop}.
-
-        @return: Whether there may be more.
-        """
-        if self._synDue:
-            self._sendSYN(now, out)
-        sender = self.sender
-        if self.state in TRANSMITTING:
-            self._sendData(now, out, stop)
-            if sender.persistProbe:
-                sender.persistProbe = False
-                out.append(self._bare(now, sender.nxt - 1))
-        if self._keepProbe:
-            self._keepProbe = False
-            out.append(self._bare(now, sender.nxt - 1))
-        while self._ackDue and len(out) < stop:
-            self._ackDue -= 1
-            out.append(self.acknowledgment(now))
-        self.schedule()
-        return len(out) >= stop
-
-    def _sendData(self, now: float, out: list[Outgoing], stop: int) -> None:
-        sender = self.sender
-        stamp = self.stampNow(now)
-        segment = sender.next(now, stamp) if len(out) < stop else None
-        if segment is None:
-            return
-        guest, guestPort, address, port = self.key
-        options = b""
-        if self.agreement.timestamps:
-            options = TIMESTAMP_STRUCT.pack(TIMESTAMP_PREFIX, stamp, self.stamp)
-        window = self._tellWindow()
-        acknowledgment = self.lastAck & MASK
-        pseudoSum = self.pseudoSum
-        if not self.receiver.blocks:
-            self._ackDue = 0
-        while segment is not None:
-            flags = ACK
-            if segment.push:
-                flags = ACK | PSH
-            if segment.fin:
-                flags |= FIN
-                if self.state == ESTABLISHED or self.state == CLOSE_WAIT:
-                    self.move("FIN sent")
-            out.append(
-                (
-                    address,
-                    guest,
-                    build(
-                        port,
-                        guestPort,
-                        segment.start & MASK,
-                        acknowledgment,
-                        flags,
-                        window,
-                        pseudoSum,
-                        options,
-                        segment.data,
-                    ),
-                )
-            )
-            if len(out) >= stop:
-                return
-            segment = sender.next(now, stamp)
-
-    def _tellWindow(self) -> int:
-        """
-        The window field of a segment that acknowledges everything.
-        """
-        receiver = self.receiver
-        self.lastAck = receiver.next
-        self._unacked = 0
-        self._ackAt = NEVER
-        return receiver.window() >> self.agreement.receiveShift
-
-    def acknowledgment(self, now: float) -> Outgoing:
-        """
-        An acknowledgment alone, with what was received out of order.
-        """
-        ranges: list[tuple[int, int]] = []
-        if self.agreement.sack and (self.receiver.blocks or self.receiver.duplicate):
-            most = 3 if self.agreement.timestamps else 4
-            ranges = [(left & MASK, right & MASK) for left, right in self.receiver.ranges(most)]
-        return self._bare(now, self.sender.nxt, tuple(ranges))
-
-    def _bare(
-        self, now: float, position: int, ranges: tuple[tuple[int, int], ...] = ()
-    ) -> Outgoing:
-        """
-        A segment without data.
-        """
-        guest, guestPort, address, port = self.key
-        options = b""
-        if self.agreement.timestamps:
-            options = TIMESTAMP_STRUCT.pack(TIMESTAMP_PREFIX, self.stampNow(now), self.stamp)
-        if ranges:
-            options += buildOptions(Options(sack=ranges))
-        window = self._tellWindow()
-        return (
-            address,
-            guest,
-            build(
-                port,
-                guestPort,
-                position & MASK,
-                self.lastAck & MASK,
-                ACK,
-                window,
-                self.pseudoSum,
-                options,
-            ),
-        )
-
-    def _sendSYN(self, now: float, out: list[Outgoing]) -> None:
-        """
-        Send a SYN, or the answer to one.
-        """
-        self._synDue = False
-        guest, guestPort, address, port = self.key
-        flags = SYN
-        acknowledgment = 0
-        window = min(0xFFFF, self.config.receiveBuffer)
-        if self.state == SYN_RECEIVED:
-            flags = SYN | ACK
-            # Data that came early is acknowledged after it: not every guest expects more here.
-            acknowledgment = (self.irs + 1) & MASK
-            window = min(0xFFFF, self.receiver.window())
-            if self.lastAck < 0:
-                self.lastAck = self.irs + 1
-        if self._syns == 0:
-            self._synSentAt = now
-        self._syns += 1
-        timeout = min(INITIAL_TIMEOUT * (1 << min(self._syns - 1, 16)), self.config.maxRTO)
-        self._synAt = now + timeout
-        options = self.agreement.options((self.stampNow(now), self.stamp))
-        segment = build(
-            port,
-            guestPort,
-            self.iss & MASK,
-            acknowledgment,
-            flags,
-            window,
-            self.pseudoSum,
-            options,
-        )
-        out.append((address, guest, segment))
+        return (int(now * 1000) + self.offset) & MASK
 
     # What is due.
 
@@ -663,9 +488,9 @@ class Connection:
         """
         return min(
             self._holdAt,
-            self._synAt,
+            self.synAt,
             self._handshakeAt,
-            self._ackAt,
+            self.ackAt,
             self._keepAt,
             self._finWaitAt,
             self.sender.deadline(),
@@ -688,20 +513,20 @@ class Connection:
             return
         if self._holdAt <= now:
             self.answer(now)
-        if self._synAt <= now:
-            self._synAt = NEVER
-            self._synDue = True
+        if self.synAt <= now:
+            self.synAt = NEVER
+            self.synDue = True
             self.wake()
-        if self._ackAt <= now:
-            self._ackAt = NEVER
+        if self.ackAt <= now:
+            self.ackAt = NEVER
             self.acknowledge()
         sender = self.sender
         if sender.deadline() <= now:
-            if sender.handleTimeout(now):
-                self.wake()
+            sender.handleTimeout(now)
             if sender.failed:
                 self.reset("timeout", now)
                 return
+            self.wake()
         if self._finWaitAt <= now:
             self._finWaitAt = self.heardAt + self.config.finWait2
             if self._finWaitAt <= now and self.state == FIN_WAIT_2:
@@ -721,14 +546,14 @@ class Connection:
         config = self.config
         due = self.heardAt + config.keepaliveIdle
         sender = self.sender
-        if due > now or sender.una != sender.nxt or sender.pending:
+        if due > now or sender.buffered():
             self._keepProbes = 0
             self._keepAt = due if due > now else now + config.keepaliveIdle
             return True
         if self._keepProbes >= config.keepaliveProbes:
             return False
         self._keepProbes += 1
-        self._keepProbe = True
+        self.keepProbe = True
         self._keepAt = now + config.keepaliveInterval
         self.wake()
         return True

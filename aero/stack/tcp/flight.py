@@ -8,7 +8,7 @@ Positions count bytes from the initial sequence number and never wrap.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from operator import attrgetter, itemgetter
 
 #: Segments on their way at once. It bounds the work of an acknowledgment, whatever the guest
@@ -65,6 +65,8 @@ class Flight:
     """
     What was sent and is not acknowledged.
 
+    @ivar una: The first position that is not acknowledged: SND.UNA.
+    @ivar nxt: The next to be sent: SND.NXT.
     @ivar segments: In order, without gaps, from C{head} on.
     @ivar head: The index of the first.
     @ivar sacked: Bytes that the guest has, although something before them is missing.
@@ -73,7 +75,6 @@ class Flight:
     @ivar again: Bytes of retransmissions on their way.
     @ivar sample: The round trip that the last call of L{acknowledge} or L{sack} measured, from
         segments that were sent once; negative for none.
-    @ivar repeated: Whether all that the last acknowledgment delivered had been sent twice.
     @ivar rackTime: When the segment was sent that was sent last of those delivered.
     @ivar rackEnd: Its end.
     @ivar rackTrip: Its round trip.
@@ -88,6 +89,7 @@ class Flight:
         "head",
         "highest",
         "lost",
+        "nxt",
         "rackEnd",
         "rackTime",
         "rackTrip",
@@ -96,9 +98,15 @@ class Flight:
         "sackedCount",
         "sample",
         "segments",
+        "una",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, start: int) -> None:
+        """
+        @param start: The position of the first byte.
+        """
+        self.una = start
+        self.nxt = start
         self.segments: list[Segment] = []
         self.head = 0
         self.sacked = 0
@@ -118,6 +126,19 @@ class Flight:
     def __len__(self) -> int:
         return len(self.segments) - self.head
 
+    def pipe(self) -> int:
+        """
+        Bytes believed to be on their way (RFC 6675 section 4).
+        """
+        return self.nxt - self.una - self.sacked - self.lost + self.again
+
+    def add(self, segment: Segment) -> None:
+        """
+        A segment is sent for the first time; it begins at C{nxt}.
+        """
+        self.segments.append(segment)
+        self.nxt = segment.end
+
     def acknowledge(self, position: int, now: float, minimum: float) -> int:
         """
         The guest has everything before a position.
@@ -126,6 +147,7 @@ class Flight:
             taken less was not what was acknowledged (RFC 8985 section 6.2, step 2).
         @return: Bytes that it was not known to have.
         """
+        self.una = position
         segments = self.segments
         head = self.head
         count = len(segments)
@@ -412,12 +434,3 @@ class Flight:
         self.segments = pieces
         self.head = 0
         self._hint = 0
-
-    def find(self, position: int) -> Segment | None:
-        """
-        The segment that holds a position.
-        """
-        index = bisect_left(self.segments, position + 1, self.head, key=_end)
-        if index < len(self.segments) and self.segments[index].start <= position:
-            return self.segments[index]
-        return None

@@ -44,6 +44,7 @@ from ..config import StackConfig
 from ..events import Event, TCPClosed, TCPConnectRequested
 from .arrival import segmentReceived
 from .connection import Connection, Outgoing
+from .departure import acknowledgment, output, remains, reset
 from .isn import DYNAMIC_PORTS, FIRST_DYNAMIC_PORT, SequenceSource
 from .options import Agreement, offeredMSS
 from .sender import NEVER
@@ -399,7 +400,7 @@ class TCPTable:
                 if code in (2, 3):
                     connection.over("unreachable")
             return
-        if (sequence - sender.una) & MASK >= sender.nxt - sender.una:
+        if (sequence - sender.flight.una) & MASK >= sender.flight.nxt - sender.flight.una:
             self.drop("tcp icmp sequence")
             return
         if kind == 3 and code == 4:
@@ -437,7 +438,7 @@ class TCPTable:
             if connection.state == CLOSED:
                 continue
             stop = len(out) + _TURN
-            if connection.output(now, out, stop if stop < limit else limit):
+            if output(connection, now, out, stop if stop < limit else limit):
                 connection.wake()
         return out
 
@@ -498,12 +499,18 @@ class TCPTable:
             return
         self._replies.append((source, destination, segment))
 
+    def resets(self, connection: Connection) -> None:
+        """
+        Send a reset for a connection.
+        """
+        self.reply(*reset(connection))
+
     def rest(self, connection: Connection, now: float) -> None:
         """
         A connection came to TIME-WAIT: acknowledge, and keep no more of it than that needs.
         """
-        self._replies.append(connection.acknowledgment(now))
-        self._timeWait.add(connection.key, connection.remains(now))
+        self._replies.append(acknowledgment(connection, now))
+        self._timeWait.add(connection.key, remains(connection, now))
         connection.over("done")
 
     def handshakeOver(self) -> None:
