@@ -287,7 +287,7 @@ class Aero(Parts):
             names.add(given)
             yield Listener(
                 self.reactor,
-                limits.wrap(factory, name),
+                self.behindProxies(limits.wrap(factory, name)),
                 addresses=server.bind if self.role is None else self.role.addresses,
                 port=port,
                 option=option,

@@ -26,6 +26,12 @@ CONNECTIONS_REFUSED = CounterRow(
     "Connections closed at accept because of a limit: total or address.",
     ("reason",),
 )
+PROXY_HEADERS = CounterRow(
+    "aero_http_proxy_headers_total",
+    "Connections by what became of their PROXY header: v1, v2, local (the proxy's own), malformed, timeout, closed"
+    " (before it came), limit (too many waiting), untrusted (from elsewhere than a trusted network).",
+    ("outcome",),
+)
 PROTOCOLS = CounterRow(
     "aero_http_accepted_total",
     "Connections by what they turned out to speak: http/1.1 or h2.",

@@ -11,12 +11,14 @@ from functools import cached_property, partial
 from typing import Any, Callable, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.resource import IResource
 
 from aero.auth.relaymodes import KeyAuth, RelayAuth, TokenAuth
 from aero.auth.revocations import Revocations, RevocationStore
 from aero.auth.sessions import Sessions
+from aero.errors import ConfigurationError
 from aero.metrics import ROWS, Metrics
 from aero.net.acme.source import ACMESource
 from aero.net.certificates import CertificateSource
@@ -26,6 +28,7 @@ from aero.net.l2.capture import Captures
 from aero.net.l2.permits import TunnelPermits
 from aero.net.l2.tunnels import L2Tunnels, LANs
 from aero.net.lan.factory import LANFactory
+from aero.net.proxied import ProxiedFactory
 from aero.net.relaysessions import RelaySessions
 from aero.net.resolver import Resolver, SystemResolver
 from aero.net.state import StateDirectory, defaultStatePath
@@ -208,6 +211,31 @@ class Parts:
         The origins that may use the services.
         """
         return self.settings.session.allowedOrigins or tuple(self.ownOrigins())
+
+    def behindProxies(self, factory: IProtocolFactory) -> IProtocolFactory:
+        """
+        The factory of a listener, with the headers of proxies read before it where that is wanted.
+
+        @raise ConfigurationError: It is wanted, and no proxy is trusted.
+        """
+        server, http = self.settings.server, self.settings.http
+        if server.proxyProtocol == "off":
+            return factory
+        if not server.trustedProxies:
+            raise ConfigurationError(
+                "AERO_PROXY_PROTOCOL",
+                server.proxyProtocol,
+                "name the networks of the proxies in AERO_TRUSTED_PROXIES",
+            )
+        return ProxiedFactory(
+            factory,
+            believes=self.clientAddresses.believes,
+            required=server.proxyProtocol == "require",
+            timeout=http.headerTimeout,
+            maxWaiting=http.maxConnections,
+            metrics=self.metrics,
+            clock=self.reactor,
+        )
 
     # -- the parts
 

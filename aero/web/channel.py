@@ -31,6 +31,7 @@ from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from aero.errors import Refused
+from aero.net.proxied import hasProxyTLS
 
 from .chunked import ChunkedDecoder
 from .head import END, Head, bad, parseHead
@@ -113,7 +114,7 @@ class Channel:
         A client is there and speaks HTTP/1.
         """
         self.transport = transport
-        self._secure = ISSLTransport(transport, None) is not None
+        self._secure = ISSLTransport(transport, None) is not None or hasProxyTLS(transport)
         self._expect("idle", self.site.settings.idleTimeout)
         self.transport.registerProducer(self, True)
 

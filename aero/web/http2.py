@@ -42,6 +42,7 @@ from zope.interface import implementer
 
 from aero.errors import Refused
 from aero.metrics import http as rows
+from aero.net.proxied import hasProxyTLS
 
 from .h2frames import Allowance, FrameScanner
 from .h2machine import Machine
@@ -151,7 +152,7 @@ class HTTP2Connection:
         A client is there and speaks HTTP/2.
         """
         self.transport = transport
-        self._secure = ISSLTransport(transport, None) is not None
+        self._secure = ISSLTransport(transport, None) is not None or hasProxyTLS(transport)
         self.host = transport.getHost()
         self.transport.registerProducer(self, True)
         self.h2.initiate_connection()
