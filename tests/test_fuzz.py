@@ -44,6 +44,12 @@ class TargetTests(SynchronousTestCase):
         """
         self._keeps("dnsanswer")
 
+    def test_dhcp(self) -> None:
+        """
+        A DHCP message is read or refused, and what is written reads the same.
+        """
+        self._keeps("dhcpv4")
+
     def test_tcpMux(self) -> None:
         """
         Frames are the same however they arrive.

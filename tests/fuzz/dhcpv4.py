@@ -1,0 +1,40 @@
+# -*- test-case-name: tests.test_fuzz -*-
+"""
+DHCP messages of guests.
+"""
+
+from __future__ import annotations
+
+from aero.errors import DecodeError
+from aero.wire import dhcpv4
+
+from .explore import main
+
+
+# Any bytes are a message or a DecodeError. A message that is written again, with all the room it
+# needs, reads the same; with less room it still reads, is no longer than it may be, and says
+# nothing that it did not say.
+def check(data: bytes) -> None:
+    try:
+        message = dhcpv4.parse(data)
+    except DecodeError:
+        return
+    assert message.kind in dhcpv4.NAMES
+    assert len(message.hardwareAddress) == 6
+    for code in range(256):
+        assert (message.address(code) or 0) < 1 << 32
+        assert (message.number(code) or 0) < 1 << 32
+    whole = dhcpv4.build(message, 65_535)
+    assert dhcpv4.parse(whole) == message
+    short = dhcpv4.build(message)
+    assert dhcpv4.MIN_SIZE <= len(short) <= dhcpv4.DEFAULT_SIZE
+    try:
+        again = dhcpv4.parse(short)
+    except DecodeError:
+        assert b"\x35\x01" not in short[dhcpv4.FIXED :]
+        return
+    assert dict(again.options).items() <= dict(message.options).items()
+
+
+if __name__ == "__main__":
+    main(check)
