@@ -11,6 +11,7 @@ from typing import Any, Callable, Protocol, Sequence
 
 from twisted.internet.defer import Deferred
 
+from aero.policy.origin import normalizeOrigin
 from aero.wire import sdp, signaling
 
 from .relaysessions import RelaySession
@@ -34,6 +35,27 @@ class PeerRequest:
     cookies: Sequence[bytes] = ()
 
 
+def clientOrigin(origins: Sequence[bytes], hosts: Sequence[bytes], secure: bool) -> str:
+    """
+    The origin that a backend is told of (relay.md section 13.3): the page's, or this server's
+    own where the client sent none.
+
+    @param origins: The lines of C{Origin}.
+    @param hosts: The lines of C{Host}.
+    @param secure: Whether the client came over TLS.
+    @return: Empty where it cannot be said.
+    """
+    if len(origins) > 1:
+        return ""
+    if origins and origins[0].strip():
+        text = origins[0].decode("latin-1").strip()
+        return normalizeOrigin(text) or text
+    if len(hosts) != 1:
+        return ""
+    host = hosts[0].decode("latin-1").strip().lower()
+    return normalizeOrigin(f"{'https' if secure else 'http'}://{host}") or ""
+
+
 class RelayPeer(Protocol):
     """
     One WebRTC connection. It gives its relay session back the moment that it ends.
@@ -46,9 +68,9 @@ class RelayPeer(Protocol):
     ended: Callable[[str], None] | None
 
     @property
-    def mid(self) -> str:
+    def section(self) -> tuple[str, int]:
         """
-        The section that candidates belong to.
+        The section that candidates belong to: its identification and its number.
         """
 
     def offerReceived(self, text: str) -> str:

@@ -9,13 +9,13 @@ never dropped. What a client sends is held back by L{DataChannel.pauseReading}.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Sequence
 
 from twisted.logger import Logger
 
 from aero.net.udp.engine import UDPSession
 
-from .association import ChannelRequest, DataChannel
+from .datachannel import ChannelRequest, DataChannel
 
 if TYPE_CHECKING:
     from aero.net.relaypeers import Tunnel
@@ -69,14 +69,14 @@ class UDPChannel:
 
     def channelOpened(self, channel: DataChannel) -> None:
         """
-        See L{aero.rtc.association.ChannelReceiver}.
+        See L{aero.rtc.datachannel.ChannelReceiver}.
         """
         self._channel = channel
         self._engine = self._peer.shared.openDatagrams(self, self._peer.session)
 
     def messagesReceived(self, messages: list[bytes]) -> None:
         """
-        See L{aero.rtc.association.ChannelReceiver}.
+        See L{aero.rtc.datachannel.ChannelReceiver}.
         """
         engine, channel = self._engine, self._channel
         if engine is None or channel is None:
@@ -105,10 +105,10 @@ class UDPChannel:
 
     def textReceived(self, size: int) -> None:
         """
-        See L{aero.rtc.association.ChannelReceiver}.
+        See L{aero.rtc.datachannel.ChannelReceiver}.
         """
 
-    def sendDatagrams(self, messages: list[bytes]) -> None:
+    def sendDatagrams(self, messages: Sequence[bytes]) -> None:
         """
         See L{aero.net.udp.engine.DatagramSink}.
         """
@@ -122,7 +122,7 @@ class UDPChannel:
 
     def channelDrained(self) -> None:
         """
-        See L{aero.rtc.association.ChannelReceiver}.
+        See L{aero.rtc.datachannel.ChannelReceiver}.
         """
         channel, engine = self._channel, self._engine
         if not self._paused or engine is None or channel is None:
@@ -133,7 +133,7 @@ class UDPChannel:
 
     def channelClosed(self) -> None:
         """
-        See L{aero.rtc.association.ChannelReceiver}.
+        See L{aero.rtc.datachannel.ChannelReceiver}.
         """
         engine, self._engine, self._channel = self._engine, None, None
         if engine is not None:
@@ -159,7 +159,7 @@ class L2Channel:
 
     def channelOpened(self, channel: DataChannel) -> None:
         """
-        See L{aero.rtc.association.ChannelReceiver}.
+        See L{aero.rtc.datachannel.ChannelReceiver}.
         """
         self._channel = channel
         peer = self._peer
@@ -171,7 +171,7 @@ class L2Channel:
 
     def messagesReceived(self, messages: list[bytes]) -> None:
         """
-        See L{aero.rtc.association.ChannelReceiver}.
+        See L{aero.rtc.datachannel.ChannelReceiver}.
         """
         tunnel, channel = self._tunnel, self._channel
         if tunnel is None or channel is None or self._closing:
@@ -193,7 +193,7 @@ class L2Channel:
 
     def textReceived(self, size: int) -> None:
         """
-        See L{aero.rtc.association.ChannelReceiver}.
+        See L{aero.rtc.datachannel.ChannelReceiver}.
         """
 
     def sendMessages(self, messages: list[bytes]) -> None:
@@ -245,7 +245,7 @@ class L2Channel:
 
     def channelDrained(self) -> None:
         """
-        See L{aero.rtc.association.ChannelReceiver}.
+        See L{aero.rtc.datachannel.ChannelReceiver}.
         """
         channel, tunnel = self._channel, self._tunnel
         if not self._paused or tunnel is None or channel is None:
@@ -256,7 +256,7 @@ class L2Channel:
 
     def channelClosed(self) -> None:
         """
-        See L{aero.rtc.association.ChannelReceiver}.
+        See L{aero.rtc.datachannel.ChannelReceiver}.
         """
         tunnel, self._tunnel, self._channel = self._tunnel, None, None
         if tunnel is not None:

@@ -30,13 +30,14 @@ from aero.metrics import Metrics
 from aero.metrics import relay as rows
 from aero.net.relaypeers import PeerRequest, TunnelOpener
 from aero.net.relaysessions import RelaySession
-from aero.net.udp.engine import UDPSession
+from aero.net.udp.engine import DatagramSink, UDPSession
 from aero.settings.udp import UDPSettings
 from aero.settings.webrtc import BridgeSettings
 from aero.wire import sdp, signaling
 
-from .association import Association, ChannelRequest
+from .association import Association
 from .channels import L2, UDP, L2Channel, UDPChannel, refusal
+from .datachannel import ChannelRequest
 from .dtls import Certificates, DTLSTransport
 from .ice import IceConnection, IceOptions
 
@@ -77,7 +78,7 @@ class PeerShared:
     maxMessage: int
     maxBuffer: int
     maxConnecting: int
-    openDatagrams: Callable[[UDPChannel, RelaySession], UDPSession]
+    openDatagrams: Callable[[DatagramSink, RelaySession], UDPSession]
     tunnels: TunnelOpener | None
     certificates: Certificates = field(default_factory=Certificates)
 
@@ -185,11 +186,11 @@ class Peer:
     # -- signalling
 
     @property
-    def mid(self) -> str:
+    def section(self) -> tuple[str, int]:
         """
         See L{aero.net.relaypeers.RelayPeer}.
         """
-        return self._offer.mid if self._offer is not None else ""
+        return (self._offer.mid, self._offer.index) if self._offer is not None else ("", 0)
 
     def offerReceived(self, text: str) -> str:
         """

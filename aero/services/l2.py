@@ -59,7 +59,7 @@ class L2Service(Service):
         gate = L2Gate(
             settings.l2,
             shared=parts.upgradeGate,
-            authenticator=self._authenticator(),
+            authenticator=self.authenticator(),
             origins=Origins(allowedOrigins(parts)),
             clients=parts.clientAddresses,
             metrics=parts.metrics,
@@ -141,7 +141,10 @@ class L2Service(Service):
         """
         self.parts.dnsEngine.stop()
 
-    def _authenticator(self) -> L2Authenticator:
+    def authenticator(self) -> L2Authenticator:
+        """
+        Decides who may have a tunnel, whatever carries it.
+        """
         l2 = self.parts.settings.l2
         sessions: Sessions | None = None
         if self._mode in _BY_SESSION:

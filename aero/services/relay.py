@@ -6,12 +6,16 @@ the reference.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 
+from aero.errors import ConfigurationError
+from aero.net.relaypeers import TunnelOpener
 from aero.settings.relaychecks import checkRelay, maxMessageBytes, maxReceiveBuffer
+from aero.web.ice import IceGate
 from aero.web.metricspage import MetricsEndpoint
 from aero.web.relayendpoint import (
     RelayDoor,
@@ -25,10 +29,15 @@ from aero.web.relaygates import RelayOriginGate
 from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.udp import UDPEndpoint, UDPProtocol
 
+from .l2 import L2Service
+from .lanchannels import LANChannels
 from .parts import Parts
 from .role import Role
 from .service import Service
 from .warnings import relayWarnings
+
+if TYPE_CHECKING:
+    from .webrtc import WebRTC
 
 
 class RelayService(Service):
@@ -48,16 +57,17 @@ class RelayService(Service):
         checkRelay(parts.settings)
         self._udpProtocol = udpProtocol
         self.door = RelayDoor(parts.relayAuth, parts.relaySessions.events, parts.now)
+        self.webrtc = self._makeWebRTC()
 
     def resources(self) -> Mapping[str, IResource]:
         """
         What is asked for over HTTP. With the gateway C{/session} is the gateway's.
         """
-        return {"/udp": UpgradeRequired(typed=True)}
+        return {"/udp": UpgradeRequired(typed=True), **self.webrtc.resources()}
 
     def endpoints(self) -> Sequence[WebSocketEndpoint]:
         """
-        C{/udp}.
+        C{/udp} and C{/webrtc/signal}.
         """
         parts = self.parts
         settings = parts.settings
@@ -79,6 +89,7 @@ class RelayService(Service):
                 protocol=self._udpProtocol,
                 **shared,
             ),
+            *self.webrtc.endpoints(),
         )
 
     def role(self) -> Role:
@@ -102,7 +113,7 @@ class RelayService(Service):
             option="relay-listen-addr",
             grace=signal.relayShutdown,
             resources=pages,
-            gates=(RelayOriginGate(parts.relayOrigins, parts.metrics),),
+            gates=(IceGate(), RelayOriginGate(parts.relayOrigins, parts.metrics)),
             listening=self._listening,
         )
 
@@ -110,7 +121,13 @@ class RelayService(Service):
         """
         What is wrong with the ICE servers; the process runs all the same, and is not ready.
         """
-        return ""
+        return self.webrtc.problem
+
+    def drain(self) -> Deferred[Any]:
+        """
+        End the WebRTC connections.
+        """
+        return self.webrtc.drain()
 
     def notices(self) -> Iterable[str]:
         """
@@ -130,7 +147,43 @@ class RelayService(Service):
         """
         End the sessions that are left, reservations included.
         """
+        self.webrtc.stop()
         self.parts.relaySessions.stop()
+
+    def _makeWebRTC(self) -> WebRTC:
+        """
+        Load aiortc, which a process without a relay does without, and make what is of it.
+        """
+        from .webrtc import WebRTC
+
+        return WebRTC(
+            self.parts,
+            self.door,
+            tunnels=self._tunnels(),
+            udpSession=self._udpProtocol.udpSession,
+        )
+
+    def _tunnels(self) -> TunnelOpener | None:
+        """
+        Where data channels of Ethernet lead.
+        """
+        parts = self.parts
+        url = parts.settings.bridge.backendURL
+        if url == "off":
+            return None
+        if url == "internal":
+            if "l2" not in parts.settings.server.services:
+                raise ConfigurationError(
+                    "L2_BACKEND_WS_URL", url, "needs the service l2 in the same process"
+                )
+            return LANChannels(
+                parts.tunnels,
+                parts.tunnelPermits,
+                L2Service(parts).authenticator(),
+                events=parts.relaySessions.events,
+                now=parts.now,
+            )
+        return None
 
     def _logStart(self) -> None:
         settings = self.parts.settings
