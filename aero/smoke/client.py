@@ -62,10 +62,13 @@ class Site:
     @ivar origin: What a browser sends as the Origin of its pages.
     """
 
-    def __init__(self, url: str, *, verify: bool = True, ca: str | None = None) -> None:
+    def __init__(
+        self, url: str, *, verify: bool = True, ca: str | None = None, address: str = ""
+    ) -> None:
         """
         @param verify: Whether its certificate has to be right.
         @param ca: A file with the root certificate to trust instead of the system's.
+        @param address: Where to connect to, instead of where the name leads.
         @raise ValueError: This is no URL of a site.
         """
         parts = urlsplit(url)
@@ -74,6 +77,7 @@ class Site:
         self.secure = parts.scheme == "https"
         self.host = parts.hostname
         self.port = parts.port or (443 if self.secure else 80)
+        self._address = address or self.host
         self.base = parts.path.rstrip("/")
         self.authority = parts.netloc.rpartition("@")[2]
         self.origin = f"{parts.scheme}://{self.authority}".lower()
@@ -89,7 +93,7 @@ class Site:
 
         @raise OSError: It cannot be had, or its certificate is not to be trusted.
         """
-        plain = socket.create_connection((self.host, self.port), TIMEOUT)
+        plain = socket.create_connection((self._address, self.port), TIMEOUT)
         if self._context is None:
             return plain
         return self._context.wrap_socket(plain, server_hostname=self.host)
