@@ -26,7 +26,7 @@ from aero.errors import ConfigurationError
 from aero.interfaces import IUpgradable
 from aero.log import leastLevel, observerFor
 from aero.net.certificates import CertificateSource
-from aero.net.inherited import InheritedSockets
+from aero.net.inherited import InheritedSockets, initialEnvironment
 from aero.net.listeners import Listener
 from aero.net.tls import ServerTLS
 from aero.net.tlsprotocol import TLSServerFactory
@@ -279,7 +279,7 @@ class Aero(Parts):
     def _listeners(self, source: CertificateSource | None) -> Iterable[Listener]:
         server = self.settings.server
         limits = ConnectionLimits(self.settings.http, self.metrics)
-        inherited = InheritedSockets.fromEnvironment(self.environ, os.getpid())
+        inherited = InheritedSockets.fromEnvironment(initialEnvironment(), os.getpid())
         names: set[str] = set()
         for factory, name, port, option in self._factories(source):
             # The one that redirects is what speaks plain HTTP.

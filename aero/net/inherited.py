@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import Iterable, Mapping
 
 from aero.errors import StartError
@@ -68,6 +69,23 @@ class InheritedSockets:
                 f"a socket was handed over under the name {name!r}, expected one of"
                 f" {', '.join(sorted(known))} (FileDescriptorName= in the socket unit)"
             )
+
+
+def initialEnvironment(path: Path = Path("/proc/self/environ")) -> dict[str, str]:
+    """
+    The environment that this process was started with.
+
+    Twisted takes C{LISTEN_PID} and C{LISTEN_FDS} out of the current one as soon as its endpoints
+    are imported, and keeps only one socket for each name.
+
+    @param path: Where the kernel tells; where it does not, nothing was handed over.
+    """
+    try:
+        pairs = path.read_bytes().split(b"\0")
+    except OSError:
+        return {}
+    split = (pair.decode("utf-8", "surrogateescape").partition("=") for pair in pairs)
+    return {name: value for name, _, value in split}
 
 
 def _adopt(descriptor: int, name: str) -> socket.socket:

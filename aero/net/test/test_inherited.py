@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.errors import StartError
-from aero.net.inherited import InheritedSockets
+from aero.net.inherited import InheritedSockets, initialEnvironment
 
 
 class InheritedSocketsTests(SynchronousTestCase):
@@ -102,3 +103,15 @@ class InheritedSocketsTests(SynchronousTestCase):
             environ = {"LISTEN_PID": "42", "LISTEN_FDS": count}
             error = self.assertRaises(StartError, InheritedSockets.fromEnvironment, environ, 42)
             self.assertIn("LISTEN_FDS", str(error))
+
+    def test_initialEnvironment(self) -> None:
+        """
+        The environment is the one of the start, whatever became of it; without a kernel that
+        tells there is none.
+        """
+        path = Path(self.mktemp())
+        path.write_bytes(b"LISTEN_FDS=1\0ODD=a=b\0BYTES=\xff\0")
+        found = initialEnvironment(path)
+        self.assertEqual(found["LISTEN_FDS"], "1")
+        self.assertEqual(found["ODD"], "a=b")
+        self.assertEqual(initialEnvironment(Path(self.mktemp())), {})
