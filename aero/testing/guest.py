@@ -268,6 +268,14 @@ class Guest:
         message = bare[:2] + struct.pack("!H", internetSum(bare)) + bare[4:]
         self.sendPacket(destination, ICMP, message, ttl=ttl)
 
+    def refuse(self, frame: bytes, code: int = 3) -> None:
+        """
+        Say that what a frame carries cannot be delivered.
+        """
+        bare = struct.pack("!BBHI", 3, code, 0, 0) + frame[14 : 14 + 28]
+        message = bare[:2] + struct.pack("!H", internetSum(bare)) + bare[4:]
+        self.sendPacket(readPacket(frame).source, ICMP, message)
+
     def _icmpReceived(self, packet: Packet) -> None:
         message = packet.payload
         assert len(message) >= 8 and internetSum(message) == 0, packet

@@ -240,9 +240,14 @@ def stackConfig(settings: LANSettings, plan: NetworkPlan) -> StackConfig:
     """
     The shape of every stack.
     """
+    # Forwards may be at addresses of the LAN that nobody else has.
+    forwarded = {each.address for each in (*settings.tcpForwards, *settings.udpForwards)}
+    first, last = int(plan.network[1]), int(plan.network[-2])
+    owned = sorted(address for address in forwarded if first <= address <= last)
     return StackConfig(
         gateway=plan.gateway,
         prefixLength=plan.network.prefixlen,
+        owned=tuple(owned),
         mtu=plan.mtu,
         maxConnections=settings.maxConnections,
         tcp=TCPConfig(

@@ -1,0 +1,628 @@
+"""
+Tests for L{aero.net.lan.transport}, L{aero.net.lan.ports} and connections to the guest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    IListeningPort,
+    IPushProducer,
+    ITCPTransport,
+    IUDPTransport,
+)
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from aero.net.lan.transport import GuestLost
+from aero.testing.guest import GuestTCP
+from aero.testing.lan import LANRig
+
+
+class Recorder(Protocol):
+    """
+    Writes down what happens to it.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.lost: list[Any] = []
+        self.made = 0
+
+    def connectionMade(self) -> None:
+        self.made += 1
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.append(reason.value)
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfRecorder(Recorder):
+    """
+    The same, for whom each direction ends on its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[str] = []
+
+    def readConnectionLost(self) -> None:
+        self.ends.append("read")
+
+    def writeConnectionLost(self) -> None:
+        self.ends.append("write")
+
+
+class Producer:
+    """
+    Counts how often it is stopped and started.
+    """
+
+    def __init__(self, transport: Any = None) -> None:
+        self.told: list[str] = []
+        self.transport = transport
+        self.left = 0
+
+    def pauseProducing(self) -> None:
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.told.append("resume")
+        if self.left:
+            self.left -= 1
+            self.transport.write(b"p" * 50_000)
+            if not self.left:
+                self.transport.unregisterProducer()
+                self.transport.loseConnection()
+
+    def stopProducing(self) -> None:
+        self.told.append("stop")
+
+
+class ServerTests(SynchronousTestCase):
+    """
+    A factory in the LAN.
+    """
+
+    protocol: type[Recorder] = Recorder
+
+    def setUp(self) -> None:
+        self.rig = LANRig()
+        self.factory = Factory()
+        self.factory.noisy = False
+        self.made: list[Any] = []
+
+        def build(addr: Any) -> Any:
+            self.made.append(self.protocol())
+            return self.made[-1]
+
+        self.factory.buildProtocol = build  # type: ignore[method-assign]
+        self.rig.lan.listenTCP(80, self.factory)
+
+    def open(self, **options: int) -> tuple[GuestTCP, Any]:
+        """
+        A connection of the guest, and the protocol behind it.
+        """
+        guest = self.rig.guest.connect("10.0.2.2", 80, **options)
+        self.rig.settle()
+        return guest, self.made[-1]
+
+    def test_made(self) -> None:
+        """
+        The protocol's connection is made when the handshake is done, with the addresses that
+        the guest sees, and its transport is one of TCP.
+        """
+        guest, server = self.open()
+        self.assertTrue(guest.established)
+        self.assertEqual(server.made, 1)
+        transport = server.transport
+        for interface in (ITCPTransport, IPushProducer, IConsumer):
+            verifyObject(interface, transport)
+        self.assertEqual((transport.getHost().host, transport.getHost().port), ("10.0.2.2", 80))
+        peer = transport.getPeer()
+        self.assertEqual((peer.host, peer.port), ("10.0.2.15", guest.port))
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
+        self.assertTrue(transport.getTcpNoDelay() and transport.getTcpKeepAlive())
+
+    def test_bytes(self) -> None:
+        """
+        Bytes go both ways; what is written in small pieces in one turn travels in large ones.
+        """
+        guest, server = self.open()
+        guest.write(b"question")
+        self.rig.settle()
+        self.assertEqual(server.data, b"question")
+        before = len(guest.log)
+        server.transport.writeSequence([b"an", b"s"])
+        for letter in b"wer":
+            server.transport.write(bytes((letter,)))
+        server.transport.write(b"")
+        self.rig.settle()
+        self.assertEqual(guest.received, b"answer")
+        self.assertEqual(len([s for s in guest.log[before:] if s.data]), 1)
+        self.assertRaises(TypeError, server.transport.write, "text")
+
+    def test_loseConnection(self) -> None:
+        """
+        What was written arrives, then the end; the protocol does not wait for the guest, and
+        what the guest still sends is taken and dropped.
+        """
+        guest, server = self.open()
+        server.transport.write(b"x" * 100_000)
+        server.transport.loseConnection()
+        self.assertEqual(server.lost, [])
+        self.rig.settle()
+        self.assertEqual([type(each) for each in server.lost], [error.ConnectionDone])
+        server.transport.write(b"too late")
+        for _ in range(20):
+            self.rig.settle()
+        self.assertEqual((len(guest.received), guest.ended), (100_000, True))
+        guest.write(b"y" * 1_000)
+        guest.close()
+        self.rig.settle()
+        self.assertTrue(guest.finished)
+        self.assertEqual((server.data, len(server.lost)), (b"", 1))
+
+    def test_linger(self) -> None:
+        """
+        A guest that does not end its side of a closed connection is reset after a while.
+        """
+        guest, server = self.open()
+        server.transport.loseConnection()
+        self.rig.settle()
+        self.assertFalse(guest.wasReset)
+        self.rig.reactor.advance(server.transport.lingerTimeout)
+        self.rig.settle()
+        self.assertTrue(guest.wasReset)
+
+    def test_abort(self) -> None:
+        """
+        Aborting is a reset, and C{ConnectionAborted} for the protocol.
+        """
+        guest, server = self.open()
+        server.transport.abortConnection()
+        self.rig.settle()
+        self.assertTrue(guest.wasReset)
+        self.assertEqual([type(each) for each in server.lost], [error.ConnectionAborted])
+
+    def test_guestResets(self) -> None:
+        """
+        The guest's reset is C{ConnectionLost}, with the reason in a word.
+        """
+        guest, server = self.open()
+        guest.abort()
+        self.rig.settle()
+        self.assertIsInstance(server.lost[0], error.ConnectionLost)
+        self.assertIsInstance(server.lost[0], GuestLost)
+        self.assertEqual(server.lost[0].reason, "reset")
+
+    def test_guestEnds(self) -> None:
+        """
+        The guest's end is the end for a protocol that knows no half-close, after all the
+        guest's data; what it wrote still arrives.
+        """
+        guest, server = self.open()
+        server.transport.write(b"goodbye")
+        guest.write(b"last words")
+        guest.close()
+        self.rig.settle()
+        self.assertEqual(server.data, b"last words")
+        self.assertEqual([type(each) for each in server.lost], [error.ConnectionDone])
+        self.assertEqual((guest.received, guest.ended, guest.finished), (b"goodbye", True, True))
+
+    def test_paused(self) -> None:
+        """
+        A protocol that pauses its transport closes the guest's window; nothing is lost when it
+        goes on, and the guest's end comes after the data.
+        """
+        guest, server = self.open()
+        server.transport.pauseProducing()
+        data = bytes(range(256)) * 4_096
+        guest.write(data)
+        guest.close()
+        for _ in range(10):
+            self.rig.settle()
+        self.assertEqual((server.data, server.lost), (b"", []))
+        self.assertGreater(guest.unacknowledged, 500_000)
+        server.transport.resumeProducing()
+        for _ in range(100):
+            self.rig.settle()
+        self.assertEqual(server.data, data)
+        self.assertEqual([type(each) for each in server.lost], [error.ConnectionDone])
+
+    def test_pausedWithin(self) -> None:
+        """
+        A protocol may pause while it is given data.
+        """
+
+        class Careful(Recorder):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data)
+                self.transport.pauseProducing()
+
+        self.protocol = Careful
+        guest, server = self.open()
+        guest.write(b"a" * 3_000)
+        self.rig.settle()
+        first = len(server.data)
+        self.assertLess(first, 3_000)
+        for _ in range(3):
+            server.transport.resumeProducing()
+            self.rig.settle()
+        self.assertEqual(len(server.data), 3_000)
+
+    def test_pushProducer(self) -> None:
+        """
+        A producer is paused when the send buffer is full, and resumed when the guest has taken
+        half of it.
+        """
+        guest, server = self.open(window=0)
+        producer = Producer()
+        server.transport.registerProducer(producer, True)
+        self.assertRaises(RuntimeError, server.transport.registerProducer, producer, True)
+        server.transport.write(b"x" * 200_000)
+        self.assertEqual(producer.told, [])
+        server.transport.write(b"x" * 100_000)
+        self.assertEqual(producer.told, ["pause"])
+        self.rig.settle()
+        guest.openWindow(65_535)
+        for _ in range(50):
+            self.rig.settle()
+        self.assertEqual(producer.told, ["pause", "resume"])
+        self.assertEqual(len(guest.received), 300_000)
+
+    def test_pullProducer(self) -> None:
+        """
+        A pull producer is asked for more while there is room, and C{loseConnection} lets it
+        finish.
+        """
+        guest, server = self.open()
+        producer = Producer(server.transport)
+        producer.left = 20
+        server.transport.registerProducer(producer, False)
+        for _ in range(100):
+            self.rig.settle()
+        self.assertEqual((len(guest.received), guest.ended), (1_000_000, True))
+        self.assertEqual(producer.told, ["resume"] * 20)
+
+    def test_producerFinishes(self) -> None:
+        """
+        C{loseConnection} waits for a producer that is registered, which may go on writing.
+        """
+        guest, server = self.open()
+        server.transport.registerProducer(Producer(), True)
+        server.transport.loseConnection()
+        self.assertTrue(server.transport.disconnecting)
+        server.transport.write(b"more")
+        self.rig.settle()
+        self.assertEqual((guest.received, guest.ended, server.lost), (b"more", False, []))
+        server.transport.unregisterProducer()
+        self.rig.settle()
+        self.assertTrue(guest.ended)
+        self.assertEqual(len(server.lost), 1)
+
+    def test_producerStopped(self) -> None:
+        """
+        The producer of a connection that is lost is stopped.
+        """
+        guest, server = self.open()
+        producer = Producer()
+        server.transport.registerProducer(producer, True)
+        guest.abort()
+        self.rig.settle()
+        self.assertEqual(producer.told, ["stop"])
+        late = Producer()
+        server.transport.registerProducer(late, True)
+        self.assertEqual(late.told, ["stop"])
+
+    def test_failing(self) -> None:
+        """
+        A protocol that raises loses its connection, and nobody else does.
+        """
+
+        class Broken(Recorder):
+            def dataReceived(self, data: bytes) -> None:
+                raise RuntimeError("broken")
+
+        good, _ = self.open()
+        self.protocol = Broken
+        guest, server = self.open()
+        guest.write(b"x")
+        self.rig.settle()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertTrue(guest.wasReset)
+        self.assertEqual(len(server.lost), 1)
+        self.assertFalse(good.wasReset)
+
+    def test_stop(self) -> None:
+        """
+        When the tunnel ends every protocol hears of it, and nothing is left running.
+        """
+        _, server = self.open()
+        self.rig.lan.stop()
+        self.assertEqual([each.reason for each in server.lost], ["tunnel"])
+        self.assertEqual(self.rig.reactor.getDelayedCalls(), [])
+        self.rig.lan.stop()
+        self.rig.guest.ping("10.0.2.2")
+        self.assertEqual(self.rig.guest.echoes, [])
+
+
+class HalfCloseTests(SynchronousTestCase):
+    """
+    Directions that end on their own.
+    """
+
+    def setUp(self) -> None:
+        self.rig = LANRig()
+        self.server = HalfRecorder()
+        factory: Any = Factory()
+        factory.noisy = False
+        factory.buildProtocol = lambda addr: self.server
+        self.rig.lan.listenTCP(80, factory)
+        self.guest = self.rig.guest.connect("10.0.2.2", 80)
+        self.rig.settle()
+
+    def test_guestFirst(self) -> None:
+        """
+        After the guest's end the protocol may still write.
+        """
+        self.guest.write(b"request")
+        self.guest.close()
+        self.rig.settle()
+        self.assertEqual((self.server.data, self.server.ends), (b"request", ["read"]))
+        self.server.transport.write(b"response")
+        self.server.transport.loseConnection()
+        self.rig.settle()
+        self.assertEqual((self.guest.received, self.guest.ended), (b"response", True))
+        self.assertEqual(len(self.server.lost), 1)
+
+    def test_serverFirst(self) -> None:
+        """
+        After the protocol's end the guest may still send; when both have ended the connection
+        is over.
+        """
+        self.server.transport.write(b"banner")
+        self.server.transport.loseWriteConnection()
+        self.server.transport.loseWriteConnection()
+        self.server.transport.write(b"too late")
+        self.rig.settle()
+        self.assertEqual((self.guest.received, self.guest.ended), (b"banner", True))
+        self.assertEqual(self.server.ends, ["write"])
+        self.guest.write(b"goodbye")
+        self.guest.close()
+        self.rig.settle()
+        self.rig.reactor.advance(5)
+        self.rig.settle()
+        self.assertEqual((self.server.data, self.server.ends), (b"goodbye", ["write", "read"]))
+        self.assertEqual([type(each) for each in self.server.lost], [error.ConnectionDone])
+
+    def test_afterProducer(self) -> None:
+        """
+        The end of a direction waits for the producer.
+        """
+        self.server.transport.registerProducer(Producer(), True)
+        self.server.transport.loseWriteConnection()
+        self.rig.settle()
+        self.assertFalse(self.guest.ended)
+        self.server.transport.unregisterProducer()
+        self.rig.settle()
+        self.assertTrue(self.guest.ended)
+
+
+class PortTests(SynchronousTestCase):
+    """
+    What listens where.
+    """
+
+    def setUp(self) -> None:
+        self.rig = LANRig()
+        self.lan = self.rig.lan
+
+    def test_taken(self) -> None:
+        """
+        A port has one listener, until that stops; factories are told when they start and stop.
+        """
+        factory = Factory.forProtocol(Recorder)
+        factory.noisy = False
+        port = self.lan.listenTCP(80, factory)
+        verifyObject(IListeningPort, port)
+        self.assertEqual((port.getHost().host, port.getHost().port), ("10.0.2.2", 80))
+        self.assertEqual(factory.numPorts, 1)
+        self.assertRaises(error.CannotListenError, self.lan.listenTCP, 80, factory)
+        self.assertRaises(error.CannotListenError, self.lan.listenTCP, 53, factory)
+        self.assertRaises(error.CannotListenError, self.lan.listenTCP, 70_000, factory)
+        port.stopListening()
+        port.stopListening()
+        self.assertEqual(factory.numPorts, 0)
+        self.lan.listenTCP(80, factory)
+        self.lan.stop()
+        self.assertEqual(factory.numPorts, 0)
+
+    def test_free(self) -> None:
+        """
+        Port 0 is one that is free.
+        """
+        factory = Factory.forProtocol(Recorder)
+        factory.noisy = False
+        first, second = (self.lan.listenTCP(0, factory).getHost().port for _ in range(2))
+        self.assertEqual(len({0, first, second}), 3)
+
+    def test_otherAddresses(self) -> None:
+        """
+        A factory may be at another address: one of the LAN, which is answered for from then
+        on, or any other, which the guest reaches by way of the gateway.
+        """
+        server = Recorder()
+        factory: Any = Factory()
+        factory.noisy = False
+        factory.buildProtocol = lambda addr: server
+        self.lan.listenTCP(80, factory, "10.0.2.3")
+        self.lan.listenTCP(80, factory, "192.0.2.80")
+        self.rig.guest.askWho("10.0.2.3")
+        self.assertEqual(self.rig.guest.arps, [("10.0.2.3", self.rig.guest.gatewayMAC)])
+        for address in ("10.0.2.3", "192.0.2.80"):
+            guest = self.rig.guest.connect(address, 80)
+            self.rig.settle()
+            self.assertTrue(guest.established, address)
+
+    def test_noProtocol(self) -> None:
+        """
+        A factory that gives no protocol refuses the guest.
+        """
+        factory: Any = Factory()
+        factory.noisy = False
+        factory.buildProtocol = lambda addr: None
+        self.lan.listenTCP(80, factory)
+        guest = self.rig.guest.connect("10.0.2.2", 80)
+        self.rig.settle()
+        self.assertTrue(guest.wasReset)
+
+    def test_datagrams(self) -> None:
+        """
+        A datagram protocol gets what the guest sends to its port, broadcasts too, and its
+        answers come from there.
+        """
+
+        class Echo(DatagramProtocol):
+            noisy = False
+
+            def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+                self.transport.write(datagram[::-1], addr)  # type: ignore[union-attr]
+
+        port = self.lan.listenUDP(7, Echo())
+        verifyObject(IListeningPort, port)
+        verifyObject(IUDPTransport, port)
+        self.rig.guest.sendDatagram(5_000, "10.0.2.2", 7, b"abc")
+        self.rig.guest.sendDatagram(5_000, "10.0.2.255", 7, b"xyz")
+        found = [(each.source, each.data) for each in self.rig.guest.datagrams]
+        self.assertEqual(found, [(("10.0.2.2", 7), b"cba"), (("10.0.2.2", 7), b"zyx")])
+        self.rig.guest.sendDatagram(5_000, "10.0.2.2", 7, b"q" * 5_000)
+        self.rig.settle()
+        self.assertEqual(self.rig.guest.datagrams[-1].data, b"q" * 5_000)
+        port.stopListening()
+        self.rig.guest.sendDatagram(5_000, "10.0.2.2", 7, b"abc")
+        self.assertEqual(self.rig.guest.errors[-1][:2], (3, 3))
+
+    def test_connectedDatagrams(self) -> None:
+        """
+        A connected datagram protocol hears one peer only, and of its refusals.
+        """
+
+        class Client(DatagramProtocol):
+            noisy = False
+
+            def __init__(self) -> None:
+                self.told: list[Any] = []
+
+            def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+                self.told.append(datagram)
+
+            def connectionRefused(self) -> None:
+                self.told.append("refused")
+
+        client = Client()
+        port = self.lan.listenUDP(0, client)
+        self.assertRaises(ValueError, port.write, b"to nobody")
+        port.connect("10.0.2.15", 99)
+        self.assertRaises(RuntimeError, port.connect, "10.0.2.15", 98)
+        port.write(b"hello")
+        self.rig.settle()
+        self.assertEqual(self.rig.guest.datagrams[-1].data, b"hello")
+        number = port.getHost().port
+        self.rig.guest.sendDatagram(98, "10.0.2.2", number, b"stranger")
+        self.rig.guest.sendDatagram(99, "10.0.2.2", number, b"friend")
+        self.rig.guest.refuse(self.rig.guest.frames[-1])
+        self.assertEqual(client.told, [b"friend", "refused"])
+        self.assertRaises(error.MessageLengthError, port.write, bytes(65_508))
+
+
+class ConnectTests(SynchronousTestCase):
+    """
+    Connections to the guest.
+    """
+
+    def setUp(self) -> None:
+        self.rig = LANRig()
+        self.factory = Factory.forProtocol(Recorder)
+        self.factory.noisy = False
+
+    def connect(self, port: int, **options: Any) -> Any:
+        done = self.rig.lan.connectTCP(port, self.factory, **options)
+        self.rig.settle()
+        return done
+
+    def test_connected(self) -> None:
+        """
+        The protocol is connected to what listens in the guest.
+        """
+        taken: list[GuestTCP] = []
+        self.rig.guest.listen(8_000, taken.append)
+        client = self.successResultOf(self.connect(8_000))
+        self.assertEqual(client.made, 1)
+        self.assertEqual(client.transport.getPeer().port, 8_000)
+        client.transport.write(b"GET /")
+        taken[0].write(b"200")
+        taken[0].close()
+        self.rig.settle()
+        self.assertEqual((taken[0].received, client.data), (b"GET /", b"200"))
+        self.assertEqual([type(each) for each in client.lost], [error.ConnectionDone])
+
+    def test_refused(self) -> None:
+        """
+        A port that nothing listens at is C{ConnectionRefusedError}.
+        """
+        self.failureResultOf(self.connect(8_000), error.ConnectionRefusedError)
+
+    def test_timeout(self) -> None:
+        """
+        A guest that says nothing is C{TimeoutError} after so many seconds.
+        """
+        self.rig.guest.attach(lambda frames: None)
+        done = self.connect(8_000, timeout=7.0)
+        self.assertNoResult(done)
+        self.rig.reactor.advance(7)
+        self.failureResultOf(done, error.TimeoutError)
+
+    def test_cancel(self) -> None:
+        """
+        It may be given up.
+        """
+        self.rig.guest.attach(lambda frames: None)
+        done = self.connect(8_000)
+        done.cancel()
+        self.failureResultOf(done, error.UserError)
+        self.rig.settle()
+        self.rig.lan.stop()
+        self.assertEqual(self.rig.reactor.getDelayedCalls(), [])
+
+    def test_noProtocol(self) -> None:
+        """
+        A factory may change its mind.
+        """
+        self.rig.guest.listen(8_000)
+        self.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
+        self.failureResultOf(self.connect(8_000), error.NoProtocol)
+
+    def test_stop(self) -> None:
+        """
+        The end of the tunnel is the end of the attempt, and there are no more.
+        """
+        self.rig.guest.attach(lambda frames: None)
+        done = self.connect(8_000)
+        self.rig.lan.stop()
+        self.failureResultOf(done, error.ConnectionLost)
+        self.failureResultOf(self.connect(8_000), error.ConnectError)
+        self.assertEqual(self.rig.reactor.getDelayedCalls(), [])
