@@ -64,7 +64,7 @@ class Options(usage.Options):
         try:
             self.settings = load(given, os.environ)
         except ConfigurationError as error:
-            _stop(error)
+            _stop(error, _statusOf(given.get("services") or os.environ.get("AERO_SERVICES", "")))
 
     def opt_version(self) -> NoReturn:
         """
@@ -88,6 +88,8 @@ def makeService(options: Options) -> IService:
     try:
         application = _composition(settings.server.app)(settings, reactor, environ=os.environ)
         service: IService = application.makeService(log=_logStream(parent))
+    except ConfigurationError as error:
+        _stop(error, _statusOf(",".join(settings.server.services)))
     except AeroError as error:
         _stop(error)
     return service
@@ -128,8 +130,17 @@ def _logStream(parent: Any) -> IO[str] | None:
     return sys.__stderr__
 
 
-def _stop(reason: object) -> NoReturn:
+def _statusOf(services: str) -> int:
+    """
+    The exit status for settings that are not accepted: 1, and for the relay alone 2, as the
+    reference has it (relay.md section 1.2).
+    """
+    return 2 if services.strip() == "relay" else 1
+
+
+def _stop(reason: object, status: int = 1) -> NoReturn:
     """
     End the process before it served anything.
     """
-    sys.exit(f"aero: {reason}")
+    print(f"aero: {reason}", file=sys.stderr)
+    sys.exit(status)

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.settings.test.test_relayrows -*-
+# -*- test-case-name: aero.settings.test.test_relaychecks -*-
 """
 Settings of the relay's sessions and signalling (relay.md sections 5, 6, 16.2 to 16.4). How its
 clients prove themselves is in L{aero.settings.relay}, which the gateway mints for as well.

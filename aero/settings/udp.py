@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.settings.test.test_relayrows -*-
+# -*- test-case-name: aero.settings.test.test_relaychecks -*-
 """
 Settings of the UDP engine behind C{/udp} and the data channel C{udp} (relay.md sections 11,
 12, 16.4 and 16.5).

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.settings.test.test_relayrows -*-
+# -*- test-case-name: aero.settings.test.test_relaychecks -*-
 """
 Settings of WebRTC and of the bridge of the data channel C{l2} (relay.md sections 8, 13, 16.6
 and 16.7).
@@ -106,6 +106,21 @@ class WebRTCSettings:
         parse=positiveDuration,
         shown="30s",
         help="How long a WebRTC session has to connect.",
+    )
+    maxConnecting: int = setting(
+        variable="AERO_WEBRTC_MAX_CONNECTING",
+        option="webrtc-max-connecting",
+        default=256,
+        parse=positive,
+        help="WebRTC sessions of all clients together that have not connected yet; more offers are refused.",
+    )
+    consentTimeout: float = setting(
+        variable="AERO_WEBRTC_CONSENT_TIMEOUT",
+        option="webrtc-consent-timeout",
+        default=30.0,
+        parse=positiveDuration,
+        shown="30s",
+        help="How long a peer may not answer ICE's checks before its session ends (RFC 7675).",
     )
     maxMessage: int = setting(
         variable="WEBRTC_DATACHANNEL_MAX_MESSAGE_BYTES",

@@ -1,0 +1,3 @@
+"""
+Tests of L{aero.services}.
+"""
