@@ -32,6 +32,7 @@ class MemoryLAN:
     A LAN that keeps the guest's frames.
 
     @ivar frames: What the guest sent.
+    @ivar batches: The same, as it came.
     @ivar isPaused: Whether it was told to send nothing.
     @ivar stopped: Why it ended; C{None} while it did not.
     @ivar echo: Whether it sends every frame back.
@@ -43,6 +44,7 @@ class MemoryLAN:
         self.peer = peer
         self.port = port
         self.frames: list[bytes] = []
+        self.batches: list[list[bytes]] = []
         self.isPaused = False
         self.stopped: str | None = None
 
@@ -51,6 +53,7 @@ class MemoryLAN:
         The guest sent frames.
         """
         self.frames.extend(frames)
+        self.batches.append(list(frames))
         if self.echo:
             self.port.sendFrames(list(frames))
 
