@@ -145,8 +145,8 @@ class KernelGuest:
         The command line that runs a command in the guest.
         """
         program = require(command[0])
-        namespaces = ("nsenter", f"--target={self.process.pid}", "--net", "--mount")
-        return [*namespaces, "--", program, *command[1:]]
+        namespaces = (f"--target={self.process.pid}", "--net", "--mount")
+        return ["nsenter", *namespaces, f"--wdns={self.directory}", "--", program, *command[1:]]
 
     def run(self, *command: str, timeout: float = PATIENCE, input: bytes = b"") -> str:
         """
@@ -182,7 +182,8 @@ class KernelGuest:
         """
         Start a command in the guest.
         """
-        return subprocess.Popen(self.command(*command), cwd=self.directory, **options)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(self.command(*command), cwd=self.directory, **quiet | options)
 
     def python(self, program: str, *arguments: str, timeout: float = PATIENCE) -> str:
         """
@@ -208,6 +209,7 @@ class KernelGuest:
         """
         The command of ISC's DHCP client, in the foreground.
         """
+        (self.directory / "leases").touch()
         files = ("-lf", "leases", "-pf", "pid", "-cf", "/dev/null")
         return ["dhclient", "-d", "-4", "-sf", str(self._script), *files, *options, "tap0"]
 
