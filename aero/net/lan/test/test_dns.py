@@ -1,0 +1,468 @@
+"""
+Tests for L{aero.net.lan.dns} and L{aero.net.lan.dnsserver}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+from twisted.trial.unittest import SynchronousTestCase
+
+from aero.metrics import lan as rows
+from aero.testing.guest import GuestTCP
+from aero.testing.lan import LANRig
+
+PUBLIC = "93.184.215.14"
+
+
+def reply(query: Any, *records: str, rcode: int = 0) -> bytes:
+    """
+    What an upstream answers, made by dnspython.
+
+    @param records: As in a zone file: owner, TTL, type and data.
+    """
+    asked = dns.message.make_query(_nameOf(query), query.qtype)
+    made = dns.message.make_response(asked, recursion_available=True)
+    made.set_rcode(rcode)
+    for record in records:
+        owner, ttl, rtype, data = record.split(" ", 3)
+        made.answer.append(dns.rrset.from_text(owner, int(ttl), "IN", rtype, data))
+    wire: bytes = made.to_wire()
+    return wire
+
+
+def _nameOf(query: Any) -> Any:
+    return dns.name.from_wire(query.name, 0)[0]
+
+
+class DNSRig(LANRig):
+    """
+    A LAN whose guest asks questions.
+    """
+
+    def ask(self, name: str, rtype: str = "A", **options: Any) -> None:
+        """
+        Send a question over UDP, to the gateway or C{to} somebody else.
+        """
+        to = options.pop("to", "10.0.2.2")
+        self.guest.sendDatagram(
+            5_300, to, 53, dns.message.make_query(name, rtype, **options).to_wire()
+        )
+        self.settle()
+
+    def upstream(self, *records: str, rcode: int = 0, index: int = -1) -> None:
+        """
+        Answer what was asked last.
+        """
+        self.dns.answer(reply(self.dns.queries[index][0], *records, rcode=rcode), index)
+        self.settle()
+
+    def answers(self) -> list[Any]:
+        """
+        The answers since the last call.
+        """
+        found = [dns.message.from_wire(each.data) for each in self.guest.datagrams]
+        self.guest.datagrams.clear()
+        return found
+
+    def answer(self) -> Any:
+        """
+        The one answer since the last call.
+        """
+        found = self.answers()
+        assert len(found) == 1, found
+        return found[0]
+
+    def resolve(self, name: str, *addresses: str, ttl: int = 60) -> Any:
+        """
+        A question about addresses, and its answer.
+        """
+        self.ask(name)
+        self.upstream(*(f"{name}. {ttl} A {address}" for address in addresses))
+        return self.answer()
+
+
+def addressesIn(message: Any) -> list[str]:
+    """
+    The addresses of an answer.
+    """
+    return [str(record) for rrset in message.answer for record in rrset if rrset.rdtype == 1]
+
+
+class AnswerTests(SynchronousTestCase):
+    """
+    What a guest is told.
+    """
+
+    def test_address(self) -> None:
+        """
+        An address comes from the resolver of the server, to whoever asked and from where it
+        was asked.
+        """
+        rig = DNSRig()
+        self.assertEqual(
+            addressesIn(rig.resolve("www.example.com", PUBLIC, "1.1.1.1")), [PUBLIC, "1.1.1.1"]
+        )
+        self.assertEqual(rig.metrics.value(rows.L2_DNS_QUERIES), 1)
+        self.assertEqual(rig.metrics.value(rows.L2_DNS_FAILED), 0)
+
+    def test_otherTypes(self) -> None:
+        """
+        Other types are passed on as they are; AAAA is answered with nothing, and not asked.
+        """
+        rig = DNSRig()
+        for rtype, data in (
+            ("TXT", '"hello"'),
+            ("MX", "10 mail.example.com."),
+            ("SRV", "1 2 3 a."),
+        ):
+            rig.ask("example.com", rtype)
+            rig.upstream(f"example.com. 60 {rtype} {data}")
+            self.assertEqual(rig.answer().answer[0].to_text(), f"example.com. 60 IN {rtype} {data}")
+        rig.ask("example.com", "AAAA")
+        message = rig.answer()
+        self.assertEqual((message.rcode(), message.answer), (dns.rcode.NOERROR, []))
+        self.assertEqual(len(rig.dns.queries), 3)
+
+    def test_alias(self) -> None:
+        """
+        Aliases lead to their addresses.
+        """
+        rig = DNSRig()
+        rig.ask("www.example.com")
+        rig.upstream(
+            "www.example.com. 60 CNAME edge.example.net.", f"edge.example.net. 60 A {PUBLIC}"
+        )
+        message = rig.answer()
+        self.assertEqual(len(message.answer), 2)
+        self.assertEqual(addressesIn(message), [PUBLIC])
+
+    def test_notFound(self) -> None:
+        """
+        What does not exist does not exist, and counts as a failure; the same for a name
+        without addresses and for a resolver that cannot tell.
+        """
+        rig = DNSRig()
+        for rcode in (dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL, dns.rcode.NOERROR):
+            rig.ask("nothing.example.com")
+            rig.upstream(rcode=rcode)
+            self.assertEqual(rig.answer().rcode(), rcode)
+        self.assertEqual(rig.metrics.value(rows.L2_DNS_FAILED), 3)
+
+    def test_timeout(self) -> None:
+        """
+        A guest does not wait for long.
+        """
+        rig = DNSRig()
+        rig.ask("slow.example.com")
+        rig.reactor.advance(2)
+        rig.settle()
+        self.assertEqual(rig.answer().rcode(), dns.rcode.SERVFAIL)
+        self.assertEqual(rig.metrics.value(rows.L2_DNS_FAILED), 1)
+
+    def test_pending(self) -> None:
+        """
+        Questions under way are bounded; a bound of 0 answers none, static names neither
+        (l2.md L18).
+        """
+        rig = DNSRig(maxPendingDNS=1, staticNames=(("echo.local", 0xCB00710A),))
+        rig.ask("one.example.com")
+        rig.ask("two.example.com")
+        self.assertEqual(rig.answer().rcode(), dns.rcode.SERVFAIL)
+        rig.upstream(f"one.example.com. 60 A {PUBLIC}")
+        self.assertEqual(addressesIn(rig.answer()), [PUBLIC])
+        rig.ask("echo.local")
+        self.assertEqual(addressesIn(rig.answer()), ["203.0.113.10"])
+        rig = DNSRig(maxPendingDNS=0, staticNames=(("echo.local", 0xCB00710A),))
+        rig.ask("echo.local")
+        self.assertEqual(rig.answer().rcode(), dns.rcode.SERVFAIL)
+
+    def test_static(self) -> None:
+        """
+        Static names are answered here, in any spelling; they have no other types. The last
+        bytes of the answer are the address (l2.md L6).
+        """
+        rig = DNSRig(staticNames=(("echo.local", 0xCB00710A),), defaultTTL=77)
+        rig.ask("Echo.LOCAL")
+        self.assertEqual(rig.guest.datagrams[0].data[-4:], bytes((203, 0, 113, 10)))
+        message = rig.answer()
+        self.assertEqual(message.answer[0].to_text(), "Echo.LOCAL. 77 IN A 203.0.113.10")
+        rig.ask("echo.local", "TXT")
+        self.assertEqual((rig.answer().rcode(), rig.dns.queries), (dns.rcode.NOERROR, []))
+
+    def test_badName(self) -> None:
+        """
+        A name that no host can have does not exist (l2.md L23).
+        """
+        rig = DNSRig()
+        rig.ask("bad\\032name.local")
+        self.assertEqual(rig.answer().rcode(), dns.rcode.NXDOMAIN)
+        self.assertEqual(rig.metrics.value(rows.L2_DNS_FAILED), 1)
+
+    def test_malformed(self) -> None:
+        """
+        What is no query is a FORMERR, if it has a header and is not an answer.
+        """
+        rig = DNSRig()
+        good = dns.message.make_query("example.com", "A").to_wire()
+        for data in (good[:-1], good + b"x"):
+            rig.guest.sendDatagram(5_300, "10.0.2.2", 53, data)
+            self.assertEqual(dns.message.from_wire(rig.guest.datagrams.pop().data).rcode(), 1)
+        for data in (good[:11], good[:2] + b"\x80" + good[3:], b""):
+            rig.guest.sendDatagram(5_300, "10.0.2.2", 53, data)
+        self.assertEqual(rig.guest.datagrams, [])
+
+    def test_ttls(self) -> None:
+        """
+        TTLs are cut, and those of 0 become the default (l2.md section 16.7).
+        """
+        rig = DNSRig()
+        self.assertEqual(rig.resolve("a.example.com", PUBLIC, ttl=86_400).answer[0].ttl, 300)
+        self.assertEqual(rig.resolve("b.example.com", PUBLIC, ttl=0).answer[0].ttl, 60)
+        self.assertEqual(rig.resolve("c.example.com", PUBLIC, ttl=7).answer[0].ttl, 7)
+
+    def test_cache(self) -> None:
+        """
+        Addresses are kept for each guest, with the rest of their TTL; the first that came
+        makes room (l2.md L19, L25).
+        """
+        rig = DNSRig(maxDNSCacheEntries=2)
+        for name in ("one", "two"):
+            rig.resolve(f"{name}.example.com", PUBLIC)
+        rig.reactor.advance(10)
+        rig.ask("one.example.com")
+        self.assertIn(rig.answer().answer[0].ttl, (49, 50))
+        self.assertEqual(rig.metrics.value(rows.L2_DNS_QUERIES), 2)
+        rig.resolve("three.example.com", PUBLIC)
+        rig.ask("one.example.com")
+        self.assertEqual(len(rig.dns.queries), 4)
+        rig.reactor.advance(60)
+        rig.ask("two.example.com")
+        self.assertEqual(len(rig.dns.queries), 5)
+
+    def test_truncated(self) -> None:
+        """
+        An answer that does not fit says so: 512 bytes, or what the guest takes, or what its
+        network carries.
+        """
+        rig = DNSRig()
+        records = [f"big.example.com. 60 TXT {'x' * 200!r}".replace("'", '"')]
+        many = [f'big.example.com. 60 TXT "{"x" * 200}{n}"' for n in range(10)]
+        for found, options, fits in (
+            (records, {}, True),
+            (many[:3], {}, False),
+            (many[:3], {"use_edns": 0, "payload": 1_232}, True),
+            (many, {"use_edns": 0, "payload": 4_096}, False),
+        ):
+            rig.ask("big.example.com", "TXT", **options)
+            rig.upstream(*found)
+            message = rig.answer()
+            self.assertEqual(bool(message.flags & dns.flags.TC), not fits)
+            self.assertEqual(bool(message.answer), fits)
+
+
+class PolicyTests(SynchronousTestCase):
+    """
+    Names and addresses that a guest may not have.
+    """
+
+    def test_privateAddress(self) -> None:
+        """
+        Names that lead into private networks do not exist, unless guests may go there
+        (l2.md L22); of a mixed answer the rest is left.
+        """
+        rig = DNSRig()
+        message = rig.resolve("inside.example.com", "192.168.1.1")
+        self.assertEqual(message.rcode(), dns.rcode.NXDOMAIN)
+        self.assertEqual(rig.metrics.value(rows.L2_POLICY_DENIED), 1)
+        self.assertEqual(rig.metrics.value(rows.L2_DNS_FAILED), 0)
+        self.assertEqual(
+            addressesIn(rig.resolve("mixed.example.com", "10.1.1.1", PUBLIC)), [PUBLIC]
+        )
+        rig = DNSRig(rules={"allowPrivateAddresses": True})
+        self.assertEqual(addressesIn(rig.resolve("inside.example.com", "10.1.1.1")), ["10.1.1.1"])
+
+    def test_privateStatic(self) -> None:
+        """
+        A static name is no way around that, and no refusal of the policy's (l2.md L21).
+        """
+        for allowed, expected in ((False, []), (True, ["127.0.0.1"])):
+            rig = DNSRig(
+                staticNames=(("loop.local", 0x7F000001),), rules={"allowPrivateAddresses": allowed}
+            )
+            rig.ask("loop.local")
+            self.assertEqual(addressesIn(rig.answer()), expected)
+            self.assertEqual(rig.metrics.value(rows.L2_POLICY_DENIED), 0)
+            self.assertEqual(rig.metrics.value(rows.L2_DNS_FAILED), 0)
+
+    def test_blocked(self) -> None:
+        """
+        A blocked name does not exist, whatever the type (l2.md L20).
+        """
+        rig = DNSRig(rules={"blockedDomains": ("blocked.local",)})
+        for count, rtype in enumerate(("A", "AAAA", "TXT"), 1):
+            rig.ask("www.Blocked.local", rtype)
+            self.assertEqual(rig.answer().rcode(), dns.rcode.NXDOMAIN)
+            self.assertEqual(rig.metrics.value(rows.L2_POLICY_DENIED), count)
+        rig.ask("notblocked.local")
+        rig.upstream(f"notblocked.local. 60 A {PUBLIC}")
+        self.assertEqual(addressesIn(rig.answer()), [PUBLIC])
+
+    def test_blockedAddress(self) -> None:
+        """
+        The addresses of a blocked name are blocked too, although the guest was not told them.
+        """
+        rig = DNSRig(rules={"blockedDomains": ("blocked.example",)})
+        rig.ask("blocked.example")
+        rig.answer()
+        rig.upstream(f"blocked.example. 60 A {PUBLIC}")
+        guest = rig.guest.connect(PUBLIC, 80)
+        rig.settle()
+        self.assertTrue(guest.wasReset)
+        self.assertEqual(rig.metrics.value(rows.REFUSALS, "tcp", "domain"), 1)
+        rig.resolve("good.example", PUBLIC)
+        rig.guest.connect(PUBLIC, 80)
+        self.assertEqual(len(rig.reactor.tcpClients), 1)
+
+    def test_blockedAlias(self) -> None:
+        """
+        An alias into a blocked domain is blocked, and so is its address.
+        """
+        rig = DNSRig(rules={"blockedDomains": ("tracker.example",)})
+        rig.ask("innocent.example")
+        rig.upstream(
+            "innocent.example. 60 CNAME x.tracker.example.", f"x.tracker.example. 60 A {PUBLIC}"
+        )
+        self.assertEqual(rig.answer().rcode(), dns.rcode.NXDOMAIN)
+        rig.guest.connect(PUBLIC, 80)
+        self.assertEqual(rig.reactor.tcpClients, [])
+
+    def test_allowList(self) -> None:
+        """
+        With a list of allowed domains an address may be reached only after one of their names
+        led there, and for as long as that is remembered.
+        """
+        rig = DNSRig(rules={"allowedDomains": ("allowed.example",), "nameMemory": 100})
+        rig.guest.connect(PUBLIC, 80)
+        self.assertEqual(rig.reactor.tcpClients, [])
+        self.assertEqual(rig.metrics.value(rows.REFUSALS, "tcp", "unresolved"), 1)
+        rig.resolve("www.allowed.example", PUBLIC)
+        rig.guest.connect(PUBLIC, 80)
+        self.assertEqual(len(rig.reactor.tcpClients), 1)
+        rig.ask("other.example")
+        self.assertEqual(rig.answer().rcode(), dns.rcode.NXDOMAIN)
+        rig.reactor.advance(120)
+        rig.guest.connect(PUBLIC, 80)
+        self.assertEqual(len(rig.reactor.tcpClients), 1)
+
+    def test_otherServers(self) -> None:
+        """
+        With rules about names, questions to other servers are answered here, as if they had;
+        without, they are datagrams like any other.
+        """
+        rig = DNSRig(rules={"blockedDomains": ("blocked.example",)})
+        rig.ask("www.blocked.example", to="8.8.8.8")
+        self.assertEqual(rig.guest.datagrams[0].source, ("8.8.8.8", 53))
+        self.assertEqual(rig.answer().rcode(), dns.rcode.NXDOMAIN)
+        overTCP = rig.guest.connect("8.8.8.8", 53)
+        rig.settle()
+        self.assertTrue(overTCP.established)
+        self.assertEqual((rig.reactor.tcpClients, rig.network.sockets), ([], []))
+        rig.guest.connect("8.8.8.8", 853)
+        self.assertEqual(rig.reactor.tcpClients, [])
+        rig = DNSRig()
+        rig.ask("www.blocked.example", to="8.8.8.8")
+        self.assertEqual(len(rig.network.sockets), 1)
+
+
+class StreamTests(SynchronousTestCase):
+    """
+    DNS over TCP.
+    """
+
+    def setUp(self) -> None:
+        self.rig = DNSRig()
+        self.guest: GuestTCP = self.rig.guest.connect("10.0.2.2", 53)
+        self.rig.settle()
+
+    def frame(self, name: str, rtype: str = "A") -> bytes:
+        wire: bytes = dns.message.make_query(name, rtype).to_wire()
+        return len(wire).to_bytes(2, "big") + wire
+
+    def answers(self) -> list[Any]:
+        found, data = [], self.guest.received
+        while data:
+            size = int.from_bytes(data[:2], "big")
+            found.append(dns.message.from_wire(data[2 : 2 + size]))
+            data = data[2 + size :]
+        return found
+
+    def test_pipelined(self) -> None:
+        """
+        Questions follow each other without waiting, in pieces of any size; answers come as
+        they are found, and are as long as they are.
+        """
+        for byte in self.frame("one.example") + self.frame("two.example", "TXT"):
+            self.guest.write(bytes((byte,)))
+        self.rig.settle()
+        self.assertEqual(len(self.rig.dns.queries), 2)
+        self.rig.upstream(*(f'two.example. 60 TXT "{"x" * 200}{n}"' for n in range(10)))
+        self.rig.upstream(f"one.example. 60 A {PUBLIC}", index=0)
+        first, second = self.answers()
+        self.assertEqual(len(first.answer[0]), 10)
+        self.assertEqual(addressesIn(second), [PUBLIC])
+
+    def test_halfClosed(self) -> None:
+        """
+        A guest that has asked everything may say so, and still gets its answers.
+        """
+        self.guest.write(self.frame("one.example"))
+        self.guest.close()
+        self.rig.settle()
+        self.assertFalse(self.guest.ended)
+        self.rig.upstream(f"one.example. 60 A {PUBLIC}")
+        self.assertEqual(len(self.answers()), 1)
+        self.assertTrue(self.guest.ended)
+
+    def test_idle(self) -> None:
+        """
+        A connection that nothing is asked on is closed.
+        """
+        self.rig.reactor.advance(31)
+        self.rig.settle()
+        self.assertTrue(self.guest.ended)
+
+    def test_nonsense(self) -> None:
+        """
+        A message that can have no answer ends the connection.
+        """
+        self.guest.write(b"\0\2hi")
+        self.rig.settle()
+        self.assertTrue(self.guest.ended)
+
+    def test_many(self) -> None:
+        """
+        A connection with many questions under way is not read until some are answered.
+        """
+        self.guest.write(b"".join(self.frame(f"n{n}.example") for n in range(100)))
+        self.rig.settle()
+        under = len(self.rig.dns.queries)
+        self.assertLess(under, 100)
+        done = 0
+        while done < 100:
+            self.rig.upstream(f"n{done}.example. 60 A {PUBLIC}", index=done)
+            done += 1
+        self.assertEqual(len(self.answers()), 100)
+
+    def test_stop(self) -> None:
+        """
+        The end of the tunnel leaves nothing behind.
+        """
+        self.guest.write(self.frame("one.example"))
+        self.rig.settle()
+        self.rig.lan.stop()
+        self.assertEqual(self.rig.reactor.getDelayedCalls(), [])
