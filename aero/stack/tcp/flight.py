@@ -27,7 +27,7 @@ class Segment:
     @ivar end: The position behind the last; a FIN counts as a byte.
     @ivar data: The payload.
     @ivar fin: Whether it ends the stream.
-    @ivar push: Whether nothing was waiting behind it.
+    @ivar push: Whether it has data, and nothing was waiting behind it.
     @ivar time: When it was sent last.
     @ivar again: Whether a retransmission of it is on its way.
     @ivar repeated: Whether it was ever sent twice.
@@ -152,6 +152,7 @@ class Flight:
         head = self.head
         count = len(segments)
         delivered = 0
+        repeated = False
         while head < count:
             segment = segments[head]
             if segment.end > position:
@@ -166,7 +167,12 @@ class Flight:
                 delivered += segment.end - segment.start
                 if segment.lost or segment.again:
                     self._forgive(segment)
+                if segment.repeated:
+                    repeated = True
                 self._delivered(segment, now, minimum)
+        if repeated:
+            # What lies behind it may have arrived long ago.
+            self.sample = -1.0
         if head == count:
             segments.clear()
             head = 0

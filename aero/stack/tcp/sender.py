@@ -221,7 +221,7 @@ class Sender:
         data = outbox.take(size)
         last = not outbox.pending
         fin = last and self.closing and flight.una + self.window - flight.nxt > size
-        segment = Segment(flight.nxt, data, fin, last, now)
+        segment = Segment(flight.nxt, data, fin, last and size > 0, now)
         if fin:
             self.finEnd = segment.end
         if flight.nxt == flight.una:

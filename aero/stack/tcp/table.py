@@ -141,6 +141,14 @@ class TCPTable:
         found = self._byNumber.get(connection)
         return 0 if found is None else found.heldBytes()
 
+    def stateOf(self, connection: int) -> str:
+        """
+        The state of a connection, one of L{aero.stack.tcp.states}; CLOSED for one that the
+        outside knows no more.
+        """
+        found = self._byNumber.get(connection)
+        return CLOSED if found is None else found.state
+
     def apply(self, command: Command, now: float) -> None:
         """
         Do what the outside says. Commands for connections that are over, and those that are not

@@ -32,16 +32,14 @@ from aero.wire import ipv4
 GUEST, SERVER = 0x0A00020F, 0xCB00710A
 GUEST_PORT, SERVER_PORT = 50_000, 80
 
-#: The most that a block of out-of-order data may cost beyond what it holds.
-_SLACK = 65_536
-
 
 class Side:
     """
     One end: a table, the stream it sends, and what it received.
 
     @ivar shift: What is added to the simulated time, so that sequence numbers begin anywhere.
-    @ivar most: The most bytes that any connection was seen to hold.
+    @ivar most: The most bytes that the connection was seen to hold.
+    @ivar mostReceived: Those of the other side among them.
     """
 
     def __init__(
@@ -62,10 +60,12 @@ class Side:
         self.stream = stream
         self.offered = 0
         self.received = bytearray()
+        self.finished = False
         self.ended = False
         self.closed = ""
         self.connection = 0
         self.most = 0
+        self.mostReceived = 0
         self.toConsume = 0
 
     def packetReceived(self, packet: bytes, now: float) -> None:
@@ -119,10 +119,13 @@ class Side:
             data = self.stream[self.offered : self.offered + min(room, 16_384)]
             self.offered += len(data)
             table.apply(SendTCP(self.connection, data), at)
-            if self.offered == len(self.stream):
-                table.apply(CloseTCP(self.connection), at)
+        if self.offered == len(self.stream) and not self.finished:
+            self.finished = True
+            table.apply(CloseTCP(self.connection), at)
         held = table.heldBytes(self.connection)
+        sending = self.config.sendBuffer - table.sendRoom(self.connection)
         self.most = max(self.most, held)
+        self.mostReceived = max(self.mostReceived, held - sending)
 
 
 class Simulation:
@@ -159,8 +162,6 @@ class Simulation:
         left.table.apply(
             ConnectTCP(left.connection, GUEST, GUEST_PORT, SERVER, SERVER_PORT), left.shift
         )
-        if not left.stream:
-            left.table.apply(CloseTCP(left.connection), left.shift)
         while self.now < most:
             self._turn()
             at = self._nextTimeout()
