@@ -245,6 +245,7 @@ class WebSocketRig:
     @ivar metrics: The whole catalogue.
     @ivar gate: The shared checks; sessions are required and C{https://example.com} allowed.
     @ivar revocations: The sessions that ended before their time.
+    @ivar clientAddresses: Tells clients from proxies, of which there are none.
     @ivar cookie: A good session cookie.
     """
 
@@ -254,6 +255,7 @@ class WebSocketRig:
     def __init__(self, **gateOptions: Any) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.metrics = Metrics(ROWS)
+        self.clientAddresses = ClientAddresses(trust=False, networks=(), terminatesTLS=False)
         self.revocations = Revocations()
         self.sessions = Sessions([_SECRET], 3_600, "Lax", self.revocations)
         self.gate = UpgradeGate(
@@ -324,7 +326,7 @@ class WebSocketRig:
             responseHeaders=ResponseHeaders.gateway(True),
             metrics=self.metrics,
             clock=self.reactor,
-            clientAddresses=ClientAddresses(trust=False, networks=(), terminatesTLS=False),
+            clientAddresses=self.clientAddresses,
         )
         transport = (SecureMemoryTransport if secure else MemoryTransport)(peer)
         client = WebSocketClient(site, transport)
