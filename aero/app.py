@@ -137,7 +137,7 @@ class Aero(Parts):
         if static.proxy:
             return FrontendProxy(static.proxy, self.reactor, self.metrics)
         root = Path(static.root) if static.root else packagedPage()
-        return StaticTree(root, static, metrics=self.metrics, reactor=self.reactor)
+        return StaticTree(root, static, metrics=self.metrics, reactor=self.reactor, base=self.base)
 
     def makeGates(self) -> Sequence[Gate]:
         """

@@ -68,6 +68,12 @@ class TargetTests(SynchronousTestCase):
         """
         self._keeps("l2tunnel")
 
+    def test_proxyProtocol(self) -> None:
+        """
+        What a proxy says about its client is read or refused, however it arrives.
+        """
+        self._keeps("proxyprotocol")
+
     def test_webSocket(self) -> None:
         """
         Messages are the same however they arrive.

@@ -4,8 +4,8 @@ Which resource answers a request.
 
 Paths are case-sensitive, matched whole and after percent-decoding (L{aero.web.paths}).
 Every route also exists under the path of the public base URL (gateway.md section 1.1).
-With a fallback, the front end gets what no service owns; the reserved first segments of
-edge.md section 3.4 are never its, known or not.
+With a fallback, the front end gets what no service owns, there as well; the reserved first
+segments of edge.md section 3.4 are never its, known or not.
 
 WebSocket handshakes are handed over before the gates, because an endpoint answers its
 refusals itself, in an order of its own (gateway.md section 9). Other offers to upgrade, h2c
@@ -224,7 +224,11 @@ class Router:
         parts = tuple(b"/".join(segments).split(b"/"))
         base = self._baseSegments
         if base and parts[: len(base)] == base:
-            return True
+            parts = parts[len(base) :]
+            if not parts:
+                return False
+            if parts[: len(base)] == base:
+                return True
         return parts[0] in RESERVED or (len(parts) == 1 and parts[0] in RESERVED_PATHS)
 
     def _upgrade(self, request: AeroRequest) -> bool:

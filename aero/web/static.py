@@ -57,13 +57,17 @@ class StaticTree:
         metrics: Metrics,
         reactor: Any,
         pool: ThreadPool | None = None,
+        base: str = "/",
     ) -> None:
         """
         @param root: The directory.
         @param reactor: Provides C{IReactorTime} and C{IReactorFromThreads}.
         @param pool: Where files are compressed; the reactor's own pool by default.
+        @param base: The path of the public base URL, below which the files are as well.
         @raise ConfigurationError: The directory cannot be used.
         """
+        above = parsePath(base.encode("utf-8"))
+        self._base = () if above is None else above.segments
         try:
             self._root = WebRoot(root)
         except OSError as error:
@@ -122,7 +126,11 @@ class StaticTree:
         if path is None:
             self._count["refused"].inc()
             return replyError(request, 400, "Invalid path", headers=[(b"Cache-Control", NO_CACHE)])
-        self._answer(request, path, query, _ATTEMPTS)
+        path = path.relativeTo(self._base)
+        if path.base and not path.segments and not path.slash:
+            self._redirect(request, path.location(query, slash=True))
+        else:
+            self._answer(request, path, query, _ATTEMPTS)
         return NOT_DONE_YET
 
     def _answer(self, request: Request, path: StaticPath, query: bytes, attempts: int) -> None:

@@ -33,10 +33,12 @@ class StaticPath:
 
     @ivar segments: The decoded names, none of them empty, C{.} or C{..}.
     @ivar slash: Whether the path ends in a slash; so does the root.
+    @ivar base: The names that the path had before these, of the public base URL.
     """
 
     segments: tuple[bytes, ...]
     slash: bool
+    base: tuple[bytes, ...] = ()
 
     @property
     def hidden(self) -> bool:
@@ -54,7 +56,7 @@ class StaticPath:
         """
         The last segment, empty for a path that ends in a slash.
         """
-        return b"" if self.slash else self.segments[-1]
+        return b"" if self.slash or not self.segments else self.segments[-1]
 
     def isBelow(self, name: bytes) -> bool:
         """
@@ -63,6 +65,15 @@ class StaticPath:
         segments = self.segments
         return bool(segments) and segments[0] == name and (len(segments) > 1 or self.slash)
 
+    def relativeTo(self, base: tuple[bytes, ...]) -> StaticPath:
+        """
+        The same path, seen from a base that it may lie below.
+        """
+        size = len(base)
+        if not size or self.segments[:size] != base:
+            return self
+        return StaticPath(self.segments[size:], self.slash, base)
+
     def location(self, query: bytes, *, slash: bool) -> bytes:
         """
         The path with or without its slash, for a redirect. It begins with one slash and so
@@ -70,7 +81,8 @@ class StaticPath:
 
         @param query: The query as it came, or empty.
         """
-        path = "".join("/" + quote_from_bytes(name, safe=_SEGMENT_SAFE) for name in self.segments)
+        names = (*self.base, *self.segments)
+        path = "".join("/" + quote_from_bytes(name, safe=_SEGMENT_SAFE) for name in names)
         path += "/" if slash or not path else ""
         if query:
             path += "?" + quote_from_bytes(query, safe=_QUERY_SAFE)

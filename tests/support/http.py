@@ -66,8 +66,10 @@ class Connection:
         host: str = "127.0.0.1",
         tls: ssl.SSLContext | None = None,
         serverName: str = "localhost",
+        source: str = "",
     ) -> None:
-        plain = socket.create_connection((host, port), PATIENCE)
+        here = (source, 0) if source else None
+        plain = socket.create_connection((host, port), PATIENCE, source_address=here)
         self.socket: socket.socket | DuplexTLS = plain
         if tls is not None:
             self.socket = DuplexTLS(plain, tls, serverName)
@@ -80,8 +82,8 @@ class Connection:
         """
         if server.url.startswith("https:"):
             context = server.tlsContext("http/1.1")
-            return cls(server.port, tls=context, serverName=server.domain)
-        return cls(server.port)
+            return cls(server.port, tls=context, serverName=server.domain, source=server.source)
+        return cls(server.port, source=server.source)
 
     def __enter__(self) -> Connection:
         return self

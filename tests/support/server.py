@@ -37,9 +37,11 @@ class Aero:
     @ivar port: The port of that URL.
     @ivar state: Its state directory.
     @cvar domain: The name that tests ask for.
+    @cvar source: The address that tests come from; empty for any.
     """
 
     domain = "localhost"
+    source = ""
 
     def __init__(
         self,

@@ -96,12 +96,14 @@ class StaticTestCase(SynchronousTestCase):
         self.tree = self.makeTree(self.settings)
         self.client = self.makeClient(self.tree)
 
-    def makeTree(self, settings: StaticSettings) -> StaticTree:
+    def makeTree(self, settings: StaticSettings, base: str = "/") -> StaticTree:
         """
         A tree of the root.
         """
         pool: Any = self.pool
-        tree = StaticTree(self.root, settings, metrics=self.metrics, reactor=self.clock, pool=pool)
+        tree = StaticTree(
+            self.root, settings, metrics=self.metrics, reactor=self.clock, pool=pool, base=base
+        )
         self.addCleanup(tree.close)
         return tree
 

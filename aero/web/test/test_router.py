@@ -199,6 +199,15 @@ class FallbackTests(SynchronousTestCase):
         self.assertPage("/a%20b/", "a b|")
         self.assertPage("/vm/a%2Fb", "vm|a/b")
 
+    def test_belowBase(self) -> None:
+        """
+        Under the path of the public base URL, too, the front end gets what no service owns.
+        """
+        self.assertPage("/base", "base")
+        self.assertPage("/base/", "base|")
+        self.assertPage("/base/vm/42", "base|vm|42")
+        self.assertPage("/base/ethernet.js", "base|ethernet.js")
+
     def test_wholeSegments(self) -> None:
         """
         Only whole segments are reserved: files whose names begin like a service are files.
@@ -248,9 +257,10 @@ class FallbackTests(SynchronousTestCase):
             "/metrics/",
             "/%61pi/x",
             "/api%2fx",
-            "/base",
-            "/base/",
-            "/base/index.html",
+            "/base/api/x",
+            "/base/udp",
+            "/base/webrtc/zzz",
+            "/base/base/healthz",
         ):
             with self.subTest(target):
                 self.assertEqual(self.client.request(b"GET", target).error(), (404, "not_found"))

@@ -62,6 +62,27 @@ class StaticTreeTests(StaticTestCase):
             self.assertEqual(response.header(b"Content-Type"), b"text/html; charset=utf-8")
             self.assertEqual(response.header(b"Cache-Control"), b"no-cache")
 
+    def test_base(self) -> None:
+        """
+        The files are below the path of the public base URL as well, and redirects stay there.
+        """
+        self.client = self.makeClient(self.makeTree(self.settings, base="/a%20b/c"))
+        for target, body in (("/a%20b/c/", INDEX), ("/%61%20b/c/main.js", "script"), ("/", INDEX)):
+            self.assertEqual(self.get(target).text(), body, target)
+        for target, location in (
+            ("/a%20b/c", b"/a%20b/c/"),
+            ("/a%20b/c?q", b"/a%20b/c/?q"),
+            ("/a%20b/c/sub", b"/a%20b/c/sub/"),
+            ("/sub", b"/sub/"),
+        ):
+            response = self.get(target)
+            self.assertEqual(response.status, 308, target)
+            self.assertEqual(response.header(b"Location"), location)
+        hashed = self.get("/a%20b/c/assets/app-HASH.js")
+        self.assertIn(b"immutable", hashed.header(b"Cache-Control") or b"")
+        for target in ("/a%20b/c/.git/config", "/a%20b/c/../../etc/passwd"):
+            self.assertIn(self.get(target).status, (400, 404))
+
     def test_missingScript(self) -> None:
         """
         A missing file is not the page, except to a browser that navigates to it.
