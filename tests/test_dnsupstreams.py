@@ -5,21 +5,16 @@ speaks the HTTP that it is told to; and one that speaks DNS over TLS.
 
 from __future__ import annotations
 
-import socket
 import ssl
-import subprocess
-import tempfile
-import time
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from .support.caddy import Caddy
 from .support.dnsrig import FIRST, DNSRigged, fresh
 from .support.metrics import metric
 from .support.nameservers import Asked, Scripted
 from .support.rigs import USUAL
 from .support.server import Aero, shared
-from .support.tools import freePort, require
 
 #: Types that differ, so that none is answered from the cache.
 _TYPES = ("A", "AAAA", "MX", "TXT", "NS", "SOA", "SRV", "CAA")
@@ -57,38 +52,15 @@ class UpstreamTests(DNSRigged, SynchronousTestCase):
         @param protocols: The versions of HTTP that it offers.
         @param newest: The only one that it then answers to.
         """
-        port, upstream = freePort(), self.upstream()
-        directory = Path(tempfile.mkdtemp(prefix="aero-caddy-"))
-        configuration = directory / "Caddyfile"
-        pem = upstream.state / "ca" / "site.pem"
-        configuration.write_text(
-            f"{{\n admin off\n auto_https off\n servers {{\n protocols {protocols}\n }}\n}}\n"
-            f"https://localhost:{port} {{\n tls {pem} {pem}\n"
-            f" @other not protocol {newest}\n respond @other 505\n"
-            f" reverse_proxy https://localhost:{upstream.port} {{\n"
-            f"  transport http {{\n tls_trusted_ca_certs {upstream.rootCertificate}\n }}\n }}\n}}\n"
+        upstream = self.upstream()
+        site = (
+            f"@other not protocol {newest}\nrespond @other 505\n"
+            f"reverse_proxy https://localhost:{upstream.port} {{\n transport http {{\n"
+            f"  tls_trusted_ca_certs {upstream.rootCertificate}\n }}\n}}"
         )
-        process = subprocess.Popen(
-            [require("caddy"), "run", "--config", str(configuration), "--adapter", "caddyfile"],
-            env={"HOME": str(directory), "PATH": "/usr/bin:/bin"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        deadline = time.monotonic() + 30
-        context = ssl.create_default_context(cafile=str(upstream.rootCertificate))
-        while True:
-            try:
-                with (
-                    socket.create_connection(("localhost", port), 5) as raw,
-                    context.wrap_socket(raw, server_hostname="localhost"),
-                ):
-                    return f"https://localhost:{port}/dns-query"
-            except OSError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError("Caddy does not answer") from None
-                time.sleep(0.1)
+        caddy = Caddy(upstream, site, protocols)
+        self.addCleanup(caddy.stop)
+        return f"{caddy.url}/dns-query"
 
     def accepted(self, server: Aero, protocol: str) -> float:
         """
