@@ -117,9 +117,9 @@ class WebRTCSettings:
     consentTimeout: float = setting(
         variable="AERO_WEBRTC_CONSENT_TIMEOUT",
         option="webrtc-consent-timeout",
-        default=30.0,
+        default=15.0,
         parse=positiveDuration,
-        shown="30s",
+        shown="15s",
         help="How long a peer may not answer ICE's checks before its session ends (RFC 7675).",
     )
     maxMessage: int = setting(
