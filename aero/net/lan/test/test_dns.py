@@ -27,7 +27,7 @@ def reply(query: Any, *records: str, rcode: int = 0) -> bytes:
     """
     asked = dns.message.make_query(_nameOf(query), query.qtype)
     made = dns.message.make_response(asked, recursion_available=True)
-    made.set_rcode(rcode)
+    made.set_rcode(dns.rcode.Rcode(rcode))
     for record in records:
         owner, ttl, rtype, data = record.split(" ", 3)
         made.answer.append(dns.rrset.from_text(owner, int(ttl), "IN", rtype, data))

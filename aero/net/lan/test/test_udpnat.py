@@ -1,0 +1,355 @@
+"""
+Tests for L{aero.net.lan.udpnat}.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from aero.metrics import lan as rows
+from aero.policy.forwards import Forward
+from aero.testing.lan import LANRig
+
+REMOTE = ("93.184.215.14", 4_000)
+OTHER = ("93.184.215.15", 4_000)
+
+
+class FlowTests(SynchronousTestCase):
+    """
+    Datagrams to the outside and back.
+    """
+
+    def rigFor(self, **options: Any) -> LANRig:
+        self.rig = LANRig(**options)
+        return self.rig
+
+    def send(self, port: int, to: tuple[str, int] = REMOTE, data: bytes = b"ping") -> None:
+        self.rig.guest.sendDatagram(port, *to, data)
+        self.rig.settle()
+
+    def deliver(self, data: bytes, remote: tuple[str, int] = REMOTE, index: int = 0) -> None:
+        self.rig.network.deliver(index, (data, remote))
+        self.rig.settle()
+
+    def got(self) -> list[tuple[tuple[str, int], int, bytes]]:
+        """
+        What the guest got since the last call: from whom, at which port, what.
+        """
+        found = [(d.source, d.destination[1], d.data) for d in self.rig.guest.datagrams]
+        self.rig.guest.datagrams.clear()
+        return found
+
+    def value(self, row: Any, *labels: str) -> float:
+        return self.rig.metrics.value(row, *labels)
+
+    def test_thereAndBack(self) -> None:
+        """
+        A datagram gets to the outside, and the answer back.
+        """
+        rig = self.rigFor()
+        self.send(5_000)
+        self.assertEqual(rig.network.sockets[0].sent, [(b"ping", REMOTE)])
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 1)
+        self.deliver(b"pong")
+        self.assertEqual(self.got(), [(REMOTE, 5_000, b"pong")])
+        self.assertEqual(self.value(rows.BYTES, "udp", "up"), 4)
+        self.assertEqual(self.value(rows.BYTES, "udp", "down"), 4)
+
+    def test_sharedPort(self) -> None:
+        """
+        A guest's port has one port on the network, whoever it talks to; another port has
+        another one.
+        """
+        rig = self.rigFor()
+        self.send(5_000)
+        self.send(5_000, OTHER)
+        self.assertEqual(len(rig.network.sockets), 1)
+        self.send(5_001)
+        self.assertEqual(len(rig.network.sockets), 2)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 3)
+        self.assertEqual(self.value(rows.UDP_SOCKETS), 2)
+
+    def test_ownPorts(self) -> None:
+        """
+        Or one for each remote, if that is asked for.
+        """
+        rig = self.rigFor(udpMapping="address-and-port")
+        self.send(5_000)
+        self.send(5_000, OTHER)
+        self.assertEqual(len(rig.network.sockets), 2)
+        self.deliver(b"stranger", OTHER)
+        self.assertEqual(self.got(), [])
+        self.deliver(b"friend", OTHER, 1)
+        self.assertEqual(self.got(), [(OTHER, 5_000, b"friend")])
+
+    def test_filtering(self) -> None:
+        """
+        Those that the guest has written to may answer; by setting, others at their addresses,
+        or everybody who is public.
+        """
+        strangers = {
+            "address-and-port": [],
+            "address": [(REMOTE[0], 9)],
+            "endpoint-independent": [(REMOTE[0], 9), OTHER],
+        }
+        for filtering, expected in strangers.items():
+            self.rigFor(udpFiltering=filtering)
+            self.send(5_000)
+            for remote in ((REMOTE[0], 9), OTHER, ("192.168.1.1", 53)):
+                self.deliver(b"knock", remote)
+            self.assertEqual([source for source, _, _ in self.got()], expected)
+            self.assertEqual(self.value(rows.UDP_FILTERED), 3 - len(expected))
+            self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 1)
+
+    def test_preserved(self) -> None:
+        """
+        A port keeps its number where it is free, for the ports that are clients'.
+        """
+        for preserve, wanted in (("all", 5_000), ("off", 40_001), ("ephemeral", 40_001)):
+            rig = self.rigFor(preservePorts=preserve)
+            self.send(5_000)
+            self.assertEqual(rig.network.sockets[0].getsockname()[1], wanted)
+        rig = self.rigFor(preservePorts="all")
+        rig.network.used.add((socket.AF_INET, 5_000))
+        self.send(5_000)
+        self.assertEqual(rig.network.sockets[0].getsockname()[1], 40_001)
+
+    def test_idle(self) -> None:
+        """
+        A flow that is silent ends, and its socket with the last one; whatever passes in either
+        direction makes it start anew (l2.md L16).
+        """
+        rig = self.rigFor(flowIdle=10.0)
+        self.send(5_000)
+        rig.reactor.advance(6)
+        self.send(5_000, OTHER)
+        self.deliver(b"still here")
+        rig.reactor.advance(8)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 2)
+        rig.reactor.advance(3)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 0)
+        self.assertTrue(rig.network.sockets[0].closed)
+        self.assertEqual(self.value(rows.UDP_SOCKETS), 0)
+        self.send(5_000)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 1)
+        rig.lan.stop()
+        self.assertEqual(rig.reactor.getDelayedCalls(), [])
+
+    def test_neverIdle(self) -> None:
+        """
+        Without an idle time flows stay.
+        """
+        rig = self.rigFor(flowIdle=0.0)
+        self.send(5_000)
+        rig.reactor.advance(100_000)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 1)
+
+    def test_limit(self) -> None:
+        """
+        More flows than there may be are not made; those that are there stay (l2.md L15).
+        """
+        rig = self.rigFor(maxFlows=2)
+        for port in (5_000, 5_001, 5_002):
+            self.send(port)
+        self.assertEqual(len(rig.network.sockets), 2)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 2)
+        self.assertEqual(self.value(rows.L2_UDP_FLOW_LIMIT), 1)
+
+    def test_evicted(self) -> None:
+        """
+        Unless one of them has been silent for a while: the longest silent one makes room.
+        """
+        rig = self.rigFor(maxFlows=2)
+        self.send(5_000)
+        self.send(5_001)
+        rig.reactor.advance(4)
+        self.deliver(b"here")
+        rig.reactor.advance(2)
+        self.send(5_002)
+        self.assertEqual([each.closed for each in rig.network.sockets], [False, True, False])
+        self.assertEqual(self.value(rows.UDP_EVICTED), 1)
+        self.assertEqual(self.value(rows.L2_UDP_FLOW_LIMIT), 0)
+
+    def test_unlimited(self) -> None:
+        """
+        A limit of 0 is none.
+        """
+        rig = self.rigFor(maxFlows=0)
+        for port in range(5_000, 5_300):
+            rig.guest.sendDatagram(port, *REMOTE, b"x")
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 300)
+
+    def test_prohibited(self) -> None:
+        """
+        What the policy refuses leaves no trace on the network; the guest is told.
+        """
+        rig = self.rigFor(rules={"udpPorts": frozenset({4_000})})
+        self.send(5_000, ("10.1.1.1", 4_000))
+        self.send(5_000, (REMOTE[0], 53))
+        self.assertEqual(rig.network.sockets, [])
+        self.assertEqual([error[:2] for error in rig.guest.errors], [(3, 13), (3, 13)])
+        self.assertEqual(self.value(rows.L2_POLICY_DENIED), 2)
+        self.assertEqual(self.value(rows.REFUSALS, "udp", "port"), 1)
+
+    def test_noise(self) -> None:
+        """
+        Multicast and broadcast that nothing listens to are neither sent nor refused.
+        """
+        rig = self.rigFor()
+        for address in ("224.0.0.251", "239.255.255.250", "255.255.255.255", "10.0.2.255"):
+            self.send(5_353, (address, 5_353))
+        self.assertEqual((rig.network.sockets, rig.guest.errors), ([], []))
+        self.assertEqual(self.value(rows.L2_POLICY_DENIED), 0)
+
+    def test_closedGatewayPort(self) -> None:
+        """
+        Nothing at the gateway's port is said so.
+        """
+        rig = self.rigFor()
+        self.send(5_000, ("10.0.2.2", 69))
+        self.assertEqual(rig.guest.errors[0][:2], (3, 3))
+
+    def test_large(self) -> None:
+        """
+        Datagrams larger than a frame are put together and taken apart; nothing is cut.
+        """
+        self.rigFor()
+        self.send(5_000)
+        self.deliver(b"z" * 20_000)
+        self.assertEqual(self.got(), [(REMOTE, 5_000, b"z" * 20_000)])
+        self.deliver(b"")
+        self.assertEqual(self.got(), [(REMOTE, 5_000, b"")])
+
+    def test_noSockets(self) -> None:
+        """
+        Without a socket the datagram is lost, and nothing else is.
+        """
+        rig = self.rigFor()
+        rig.network.families.clear()
+        self.send(5_000)
+        self.assertEqual(self.value(rows.L2_UDP_SEND_FAILED), 1)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 0)
+        rig.guest.ping("10.0.2.2")
+        self.assertEqual(len(rig.guest.echoes), 1)
+
+    def test_sendFails(self) -> None:
+        """
+        A datagram that the system does not take ends its flow, and the guest is told why
+        (l2.md L17).
+        """
+        rig = self.rigFor()
+        self.send(5_000)
+        rig.network.sockets[0].refuses = True
+        self.send(5_000)
+        self.assertEqual(self.value(rows.L2_UDP_SEND_FAILED), 1)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 0)
+        self.assertEqual(rig.guest.errors[0][:2], (3, 1))
+
+    def test_refused(self) -> None:
+        """
+        A remote that nothing listens at ends that flow only, and the guest gets the port
+        unreachable that it would have got itself.
+        """
+        rig = self.rigFor()
+        self.send(5_000)
+        self.send(5_000, OTHER)
+        made: Any = rig.network.sockets[0]
+        errors = [(errno.ECONNREFUSED, REMOTE), (errno.ECONNREFUSED, ("93.184.215.99", 1))]
+
+        def recvmsg(size: int, extra: int, flags: int) -> Any:
+            if not errors:
+                raise BlockingIOError
+            number, remote = errors.pop(0)
+            told = struct.pack("=IBBBBII", number, 2, 3, 3, 0, 0, 0) + bytes(16)
+            return b"", [(socket.IPPROTO_IP, 11, told)], flags, remote
+
+        made.recvmsg = recvmsg
+        rig.network.deliver(0)
+        rig.settle()
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 1)
+        self.assertEqual(self.value(rows.L2_UDP_SEND_FAILED), 1)
+        self.assertEqual([error[:2] for error in rig.guest.errors], [(3, 3)])
+        self.deliver(b"other lives", OTHER)
+        self.assertEqual(self.got(), [(OTHER, 5_000, b"other lives")])
+
+    def test_stop(self) -> None:
+        """
+        The end of the tunnel closes every socket.
+        """
+        rig = self.rigFor()
+        self.send(5_000)
+        self.send(5_001)
+        rig.lan.stop()
+        self.assertEqual([each.closed for each in rig.network.sockets], [True, True])
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 0)
+        self.assertEqual(rig.reactor.getReaders(), [])
+
+
+class ForwardTests(FlowTests):
+    """
+    Addresses that are elsewhere. Everything else holds beside them.
+    """
+
+    def rigFor(self, **options: Any) -> LANRig:
+        forwards = (
+            Forward(0xCB00710A, 7, "127.0.0.1", 7_777),
+            Forward(0xCB00710A, 8, "echo.internal", 8_888),
+        )
+        return super().rigFor(**{"udpForwards": forwards, **options})
+
+    def test_forwarded(self) -> None:
+        """
+        The guest sees the address it wrote to, and the target a port that nobody else sees
+        (l2.md L5).
+        """
+        rig = self.rigFor()
+        self.send(5_000, ("203.0.113.10", 7))
+        self.send(5_000)
+        self.assertEqual(rig.network.sockets[0].sent, [(b"ping", ("127.0.0.1", 7_777))])
+        self.deliver(b"pong", ("127.0.0.1", 7_777))
+        self.assertEqual(self.got(), [(("203.0.113.10", 7), 5_000, b"pong")])
+        self.assertEqual(len(rig.network.sockets), 2)
+
+    def test_portList(self) -> None:
+        """
+        A list of ports holds for forwards too (l2.md L5).
+        """
+        rig = self.rigFor(rules={"udpPorts": frozenset()})
+        self.send(5_000, ("203.0.113.10", 7))
+        self.assertEqual(rig.network.sockets, [])
+
+    def test_name(self) -> None:
+        """
+        The target's name is looked up while nothing else waits, and what is sent meanwhile
+        follows, up to a number.
+        """
+        rig = self.rigFor()
+        found: Deferred[list[str]] = Deferred()
+        rig.names.resolve = lambda name: found  # type: ignore[method-assign]
+        for number in range(20):
+            self.send(5_000, ("203.0.113.10", 8), b"%d" % number)
+        self.assertEqual((rig.network.sockets, self.value(rows.L2_UDP_ACTIVE)), ([], 1))
+        found.callback(["2001:db8::1", "192.0.2.9"])
+        sent = rig.network.sockets[0].sent
+        self.assertEqual(sent[0], (b"0", ("192.0.2.9", 8_888)))
+        self.assertEqual(len(sent), 16)
+
+    def test_unknownName(self) -> None:
+        """
+        A name that is not found is a datagram lost, at once or later.
+        """
+        rig = self.rigFor()
+        self.send(5_000, ("203.0.113.10", 8))
+        self.assertEqual(self.value(rows.L2_DNS_FAILED), 1)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 0)
+        found: Deferred[list[str]] = Deferred()
+        rig.names.resolve = lambda name: found  # type: ignore[method-assign]
+        self.send(5_000, ("203.0.113.10", 8))
+        found.errback(RuntimeError("nothing"))
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 0)
