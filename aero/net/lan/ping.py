@@ -160,10 +160,8 @@ class Pings:
             self._count("unavailable")
             return
         found.last = now
-        # This LAN is one hop.
-        sent = event.ttl > 1 and found.send(
-            event.destination, event.sequence, event.data, event.ttl - 1
-        )
+        # The stack has counted the LAN as one hop.
+        sent = found.send(event.destination, event.sequence, event.data, max(1, event.ttl))
         self._count("sent" if sent else "unavailable")
 
     def answered(self, ping: _PingSocket, source: int, message: bytes, ttl: int) -> None:
