@@ -27,10 +27,14 @@ class FlowLogTests(SynchronousTestCase):
         self.clock = Clock()
         self.metrics = Metrics(ROWS)
         self.events: list[dict[str, Any]] = []
-        globalLogPublisher.addObserver(self.keep)
-        self.addCleanup(globalLogPublisher.removeObserver, self.keep)
+        observer: Any = self.keep
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def keep(self, event: dict[str, Any]) -> None:
+        """
+        Keep what the log of flows says.
+        """
         if event.get("log_namespace") == "aero.net.lan.flowlog.FlowLog":
             self.events.append(event)
 
