@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from functools import cached_property, partial
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any, Callable, ClassVar, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IProtocolFactory
@@ -55,11 +55,14 @@ class Parts:
     """
     The parts of one server, as far as more than one service uses them.
 
+    @cvar lanFactory: What makes the LAN of each guest of C{/l2}.
     @ivar settings: All settings.
     @ivar reactor: The reactor.
     @ivar environ: For the place of the state directory when no setting names it.
     @ivar now: Gives the seconds since 1970.
     """
+
+    lanFactory: ClassVar[type[LANFactory]] = LANFactory
 
     def __init__(
         self,
@@ -102,7 +105,7 @@ class Parts:
         What makes the LAN of each guest.
         """
         settings = self.settings
-        return LANFactory(
+        return self.lanFactory(
             settings.lan,
             reactor=self.reactor,
             metrics=self.metrics,
