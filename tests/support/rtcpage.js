@@ -264,6 +264,44 @@ window.rtc = (() => {
     return { sent: count, got: trips.length, took, p50: at(0.5), p99: at(0.99), max: at(1) };
   }
 
+  // Ethernet: DHCP, names, a download and the upload of the same bytes.
+  async function transfer({ host, name, size, label = "l2", ...which }) {
+    const guest = new L2Guest(entryOf({ label, ...which }).channel);
+    const pong = await guest.ping();
+    const lease = await guest.configure();
+    const address = name ? await guest.lookUp(name) : null;
+    const encode = (text) => new TextEncoder().encode(text);
+    const target = host.split(".").map(Number);
+    const start = performance.now();
+    const get = encode(`GET /${size} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    const response = await guest.request(target, 80, [get]);
+    const seconds = (performance.now() - start) / 1000;
+    const body = bodyOf(response);
+    const put = encode(
+      `PUT / HTTP/1.1\r\nHost: ${host}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
+    );
+    const begun = performance.now();
+    const stored = await guest.request(target, 80, [put, body]);
+    return {
+      pong,
+      lease,
+      address,
+      size: body.length,
+      down: (body.length * 8) / seconds / 1e6,
+      up: (body.length * 8) / (performance.now() - begun) / 1e3,
+      digest: new TextDecoder().decode(bodyOf(stored)),
+    };
+  }
+
+  function bodyOf(response) {
+    for (let at = 0; at + 3 < response.length; at++) {
+      if (response[at] === 13 && response[at + 1] === 10 && response[at + 2] === 13) {
+        return response.subarray(at + 4);
+      }
+    }
+    throw new Error("no response");
+  }
+
   return {
     add,
     burst,
@@ -280,6 +318,7 @@ window.rtc = (() => {
     sendText,
     socketClosed,
     state,
+    transfer,
     wait,
     within,
   };

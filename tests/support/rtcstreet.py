@@ -22,7 +22,7 @@ from .tools import freePort, missing, require
 HERE, THERE = "198.18.77.1", "198.18.77.2"
 HERE_V6, THERE_V6 = "fd77::1", "fd77::2"
 
-_SCRIPT = Path(__file__).with_name("rtcpage.js")
+_SCRIPTS = [Path(__file__).with_name(name) for name in ("l2guest.js", "rtcpage.js")]
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -147,7 +147,8 @@ class RelayPage:
     def __init__(self, server: Aero) -> None:
         self.context = street().chromium.new_context()
         self.context.set_default_timeout(PATIENCE)
-        self.context.add_init_script(path=_SCRIPT)
+        for script in _SCRIPTS:
+            self.context.add_init_script(path=script)
         self.page = self.context.new_page()
         self.page.goto(f"http://{HERE}:{server.port}/healthz")
 
@@ -157,7 +158,7 @@ class RelayPage:
     def __exit__(self, *ignored: object) -> None:
         self.context.close()
 
-    def call(self, name: str, **options: Any) -> Any:
+    def call(self, name: str, /, **options: Any) -> Any:
         """
         Call a function of the script.
         """
