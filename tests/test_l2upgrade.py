@@ -154,9 +154,9 @@ class LimitTests(L2Case, SynchronousTestCase):
 
     def retries(self, server: Aero, *arguments: str, **options: str) -> None:
         """
-        Within two seconds there is a tunnel again.
+        Soon there is a tunnel again.
         """
-        self.eventually(lambda: self.status(server, *arguments, **options) == 101, "no tunnel", 2.0)
+        self.eventually(lambda: self.status(server, *arguments, **options) == 101, "no tunnel")
 
     def test_process(self) -> None:
         """
@@ -215,7 +215,7 @@ class LimitTests(L2Case, SynchronousTestCase):
             "l2_upgrade_ip_limit_exceeded_total",
         )
         first.close()
-        self.eventually(lambda: self.status(server, "/l2", again) == 101, "no tunnel", 2.0)
+        self.eventually(lambda: self.status(server, "/l2", again) == 101, "no tunnel")
 
 
 class OrderTests(L2Case, SynchronousTestCase):

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import os
 import struct
+from typing import Self
 from urllib.parse import quote
 
 from .http import Connection, Response, sessionCookie
@@ -58,7 +59,7 @@ class WebSocket:
         self.connection.send(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + first)
         self.response: Response = self.connection.response()
 
-    def __enter__(self) -> WebSocket:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *ignored: object) -> None:
