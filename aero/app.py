@@ -10,13 +10,17 @@ subclass it, override one C{make...} method, and name the class with C{--app}
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Callable, ClassVar, Iterable, Iterator, Mapping, Sequence
 
 from twisted.application.service import IService
 from twisted.internet.defer import DeferredList
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import ILogObserver
 from twisted.web.resource import IResource
 
 import aero
@@ -25,12 +29,14 @@ from aero._process import ServerProcess
 from aero.errors import ConfigurationError
 from aero.interfaces import IUpgradable
 from aero.log import leastLevel, observerFor
+from aero.net.binding import Binding
 from aero.net.certificates import CertificateSource
 from aero.net.inherited import InheritedSockets, initialEnvironment
 from aero.net.listeners import Listener
 from aero.net.tls import ServerTLS
 from aero.net.tlsprotocol import TLSServerFactory
 from aero.services.gateway import GatewayService
+from aero.services.images import ImageService
 from aero.services.l2 import L2Service
 from aero.services.parts import Parts
 from aero.services.relay import RelayService
@@ -41,17 +47,20 @@ from aero.web.frontendproxy import FrontendProxy
 from aero.web.gates import Gate, OriginGate, RateGate
 from aero.web.health import HealthEndpoint, ReadyEndpoint, VersionEndpoint
 from aero.web.limits import ConnectionLimits
-from aero.web.metricspage import MetricsEndpoint
 from aero.web.opensessions import OpenSessionsEndpoint, Tunnel
 from aero.web.redirect import RedirectFactory
 from aero.web.router import Router
 from aero.web.site import AeroSite
 from aero.web.static import StaticTree
+from aero.workers.supervisor import Supervisor
 from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.l2 import L2Protocol
 from aero.ws.mux import MuxProtocol
 from aero.ws.tcp import TCPTunnelProtocol
 from aero.ws.udp import UDPProtocol
+
+#: Seconds after its grace period that a worker is killed.
+KILL_AFTER = 5.0
 
 
 class Aero(Parts):
@@ -90,11 +99,7 @@ class Aero(Parts):
                 settings.server.gitSha,
                 settings.server.builtAt,
             ),
-            "/metrics": MetricsEndpoint(
-                self.metrics,
-                token=settings.http.metricsToken,
-                public=self.isEdge and not self.isInternal,
-            ),
+            "/metrics": self.metricsPage(public=self.isEdge and not self.isInternal),
         }
         if settings.session.adminToken:
             resources["/session/open"] = OpenSessionsEndpoint(
@@ -125,7 +130,10 @@ class Aero(Parts):
             "l2": lambda: L2Service(self, protocol=self.l2Protocol),
             "relay": lambda: RelayService(self, udpProtocol=self.udpProtocol),
         }
-        return [make() for name, make in made.items() if name in self.settings.server.services]
+        found = [make() for name, make in made.items() if name in self.settings.server.services]
+        if self.isEdge and self.settings.images.root:
+            found.append(ImageService(self))
+        return found
 
     def makeFrontEnd(self) -> IResource | None:
         """
@@ -196,6 +204,9 @@ class Aero(Parts):
         )
         for path, resource in self.makeResources().items():
             router.addResource(path, resource)
+        for service in self.services:
+            for path, tree in service.trees().items():
+                router.addTree(path, tree.resource, tree.gate)
         for endpoint in self.endpoints:
             if not IUpgradable.providedBy(endpoint):
                 raise TypeError(f"{endpoint!r} does not provide IUpgradable")
@@ -243,8 +254,8 @@ class Aero(Parts):
             source.start()
         return ServerProcess(
             self.reactor,
-            ready=lambda: self._readyLines(listeners[0]),
-            log=observerFor(server.logFormat, server.logLevel, log) if log else None,
+            ready=lambda: self._listening(listeners[0]),
+            log=self.observer(log) if log else None,
             listeners=listeners,
             drainables=[_Draining(self.endpoints, self.frontEnd), *self.services, self.site],
             drainStarted=self._drainStarted,
@@ -252,8 +263,85 @@ class Aero(Parts):
             stopped=self._stopped,
             notices=tuple(self._notices()),
             drainDelay=server.drainDelay,
-            grace=server.shutdownGrace if self.role is None else self.role.grace,
+            grace=self._grace,
         )
+
+    def makeSupervisor(self, command: Sequence[str], log: IO[str] | None = None) -> IService:
+        """
+        Build what looks after several processes of this server, and serves nothing itself.
+
+        @param command: The program of one of them, and its arguments.
+        @param log: As for L{makeService}.
+        @raise StartError: The server cannot start here.
+        """
+        server = self.settings.server
+        supervisor = Supervisor(
+            self.reactor,
+            count=server.workers,
+            command=command,
+            environ=self.environ,
+            bindings=self.bindings(),
+            handlers={},
+            metrics=self.metrics,
+            grace=server.drainDelay + self._grace + KILL_AFTER,
+            say=_say,
+            failed=self._startFailed,
+        )
+        return ServerProcess(
+            self.reactor,
+            ready=lambda: (),
+            log=self.observer(log) if log else None,
+            listeners=[supervisor],
+            drainables=[],
+            drainStarted=lambda: None,
+            reload=supervisor.roll,
+            stopped=lambda: None,
+            notices=(),
+            drainDelay=0.0,
+            grace=0.0,
+        )
+
+    @property
+    def _grace(self) -> float:
+        """
+        Seconds that open connections have when the process stops.
+        """
+        server = self.settings.server
+        return server.shutdownGrace if self.role is None else self.role.grace
+
+    def _supervisorGone(self) -> None:
+        """
+        Drain: nobody would start another worker in the place of this one.
+        """
+        with suppress(ReactorNotRunning):  # as it is at the end of every drain
+            self.reactor.stop()
+
+    def _startFailed(self, status: int) -> None:
+        """
+        The first worker has said why; end the same way.
+        """
+        self.reactor.addSystemEventTrigger("after", "shutdown", os._exit, status)
+        self.reactor.stop()
+
+    def observer(self, stream: IO[str]) -> ILogObserver:
+        """
+        Writes the log to a stream, as the settings say.
+        """
+        server = self.settings.server
+        worker = None if self.member is None else self.member.number
+        return observerFor(server.logFormat, server.logLevel, stream, worker)
+
+    def _listening(self, listener: Listener) -> Iterable[str]:
+        """
+        Everything listens: tell the supervisor, or standard output where there is none.
+        """
+        lines = list(self._readyLines(listener))
+        if self.member is None:
+            return lines
+        self.member.answer("exposition", lambda _: self.metrics.exposition().decode())
+        self.member.join(self.reactor, self._supervisorGone)
+        self.member.ready(lines)
+        return ()
 
     def _readyLines(self, listener: Listener) -> Iterable[str]:
         """
@@ -276,35 +364,47 @@ class Aero(Parts):
             for sid, address in endpoint.clients():
                 yield Tunnel(sid, address, endpoint.name)
 
+    def bindings(self) -> Sequence[Binding]:
+        """
+        Where this server listens: C{https}, or C{http}, or both.
+        """
+        server, role = self.settings.server, self.role
+        addresses = server.bind if role is None else role.addresses
+        port, option = (server.port, "port") if role is None else (role.port, role.option)
+        if self.certificates is None:
+            return [Binding("http", addresses, port, option)]
+        if not self.isEdge:
+            return [Binding("https", addresses, port, option)]
+        https = Binding("https", addresses, server.httpsPort, "https-port")
+        if not server.httpPort:
+            return [https]
+        return [https, Binding("http", addresses, server.httpPort, "http-port")]
+
     def _listeners(self, source: CertificateSource | None) -> Iterable[Listener]:
-        server = self.settings.server
         limits = ConnectionLimits(self.settings.http, self.metrics)
-        inherited = InheritedSockets.fromEnvironment(initialEnvironment(), os.getpid())
-        names: set[str] = set()
-        for factory, name, port, option in self._factories(source):
-            # The one that redirects is what speaks plain HTTP.
-            given = "http" if name == "redirect" else name
-            names.add(given)
+        if self.member is not None:
+            given = self.member.sockets
+        else:
+            given = InheritedSockets.fromEnvironment(initialEnvironment(), os.getpid())
+        bindings = self.bindings()
+        for binding, (factory, name) in zip(bindings, self._factories(source), strict=True):
             yield Listener(
                 self.reactor,
                 self.behindProxies(limits.wrap(factory, name)),
-                addresses=server.bind if self.role is None else self.role.addresses,
-                port=port,
-                option=option,
-                bound=inherited.take(given),
+                binding,
+                given.take(binding.name),
             )
-        inherited.finish(names)
+        given.finish([binding.name for binding in bindings])
 
     def _factories(
         self, source: CertificateSource | None
-    ) -> Iterable[tuple[IProtocolFactory, str, int, str]]:
+    ) -> Iterable[tuple[IProtocolFactory, str]]:
         """
-        What listens: factory, name, port, and the option that chooses the port.
+        What listens at each of L{bindings}, with its label in metrics.
         """
-        server, role = self.settings.server, self.role
-        port, option = (server.port, "port") if role is None else (role.port, role.option)
+        server = self.settings.server
         if source is None:
-            yield self.site, "http", port, option
+            yield self.site, "http"
             return
         secure = TLSServerFactory(
             ServerTLS(source, seconds=self.reactor.seconds, metrics=self.metrics),
@@ -313,11 +413,8 @@ class Aero(Parts):
             metrics=self.metrics,
             clock=self.reactor,
         )
-        if not self.isEdge:
-            yield secure, "https", port, option
-            return
-        yield secure, "https", server.httpsPort, "https-port"
-        if server.httpPort:
+        yield secure, "https"
+        if self.isEdge and server.httpPort:
             redirect = RedirectFactory(
                 hosts=self.hosts or frozenset(),
                 httpsPort=server.httpsPort,
@@ -326,7 +423,7 @@ class Aero(Parts):
                 clock=self.reactor,
                 challenges=self.acme,
             )
-            yield redirect, "redirect", server.httpPort, "http-port"
+            yield redirect, "redirect"
 
     def _notices(self) -> Iterable[str]:
         """
@@ -360,6 +457,14 @@ class Aero(Parts):
         close = getattr(self.frontEnd, "close", None)
         if close is not None:
             close()
+
+
+def _say(line: str) -> None:
+    """
+    Print a line where those look who started the server.
+    """
+    if sys.__stdout__ is not None:
+        print(line, file=sys.__stdout__, flush=True)
 
 
 class _Draining:

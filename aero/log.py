@@ -48,18 +48,20 @@ _CREDENTIALS = re.compile(
 )
 
 
-def observerFor(form: str, level: str, stream: IO[str]) -> ILogObserver:
+def observerFor(form: str, level: str, stream: IO[str], worker: int | None = None) -> ILogObserver:
     """
     The observer that writes one kind of log to one stream.
 
     @param form: C{"text"} or C{"json"}.
     @param level: The least important level to write, in the words of C{LOG_LEVEL};
         C{"silent"} writes nothing.
+    @param worker: The number of this process among the workers of a server, to be written with
+        each line.
     """
     if level == "silent":
         silence: ILogObserver = _discard
         return silence
-    writer = _JSONLines(stream) if form == "json" else _TextLines(stream)
+    writer = _JSONLines(stream, worker) if form == "json" else _TextLines(stream, worker)
     return FilteringLogObserver(writer, [LogLevelFilterPredicate(_LEVELS[level])])
 
 
@@ -135,13 +137,14 @@ class _TextLines:
     One line for each event, a traceback after it where there is one.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], worker: int | None) -> None:
         self._stream = stream
+        self._tag = "" if worker is None else f"worker {worker}: "
 
     def __call__(self, event: LogEvent) -> None:
         text = formatEventAsClassicLogText(event)
         if text:
-            self._stream.write(withoutCredentials(text))
+            self._stream.write(self._tag + withoutCredentials(text))
             self._stream.flush()
 
 
@@ -152,8 +155,9 @@ class _JSONLines:
     event's own fields where they are plain values, and C{traceback}.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], worker: int | None) -> None:
         self._stream = stream
+        self._worker = worker
 
     def __call__(self, event: LogEvent) -> None:
         moment = datetime.datetime.fromtimestamp(event["log_time"], datetime.UTC)
@@ -164,6 +168,8 @@ class _JSONLines:
             "namespace": event.get("log_namespace", ""),
             "message": formatEvent(event),
         }
+        if self._worker is not None:
+            line["worker"] = self._worker
         for name, value in event.items():
             if name not in line and not name.startswith(("log_", "_")) and _isPlain(value):
                 line[name] = value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import IO, Any, NoReturn
+from typing import IO, Any, Mapping, NoReturn
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -17,19 +17,22 @@ from twisted.python.reflect import namedAny
 import aero
 from aero._reactor import installReactor
 from aero.errors import AeroError, ConfigurationError
-from aero.settings import GROUPS, Settings, load, rowsOf
+from aero.settings import GROUPS, Settings, load, rowsOf, shareOf
 from aero.usage import manualPage
+from aero.workers.member import Member
 
 
 class Options(usage.Options):
     """
     The command line of C{twistd aero}.
 
+    @ivar given: The options that were given, by name.
     @ivar settings: What options, environment and defaults add up to; there once the command
         line is parsed.
     """
 
     settings: Settings
+    given: dict[str, str]
 
     optParameters = [
         [row.option, None, None, row.help]
@@ -55,7 +58,7 @@ class Options(usage.Options):
             _stop(f"{error} (twistd aero --help lists the options)")
 
     def postOptions(self) -> None:
-        given = {
+        self.given = given = {
             row.option: self[row.option]
             for cls in GROUPS.values()
             for row in rowsOf(cls)
@@ -86,13 +89,32 @@ def makeService(options: Options) -> IService:
     settings = options.settings
     parent: Any = options.parent or {}
     try:
-        application = _composition(settings.server.app)(settings, reactor, environ=os.environ)
-        service: IService = application.makeService(log=_logStream(parent))
+        member = Member.fromEnvironment(os.environ)
+        if member is not None:
+            settings = shareOf(settings, member.number, member.count)
+        application = _composition(settings.server.app)(
+            settings, reactor, environ=os.environ, member=member
+        )
+        log = _logStream(parent)
+        service: IService
+        if member is None and settings.server.workers > 1:
+            service = application.makeSupervisor(_workerCommand(options.given), log)
+        else:
+            service = application.makeService(log)
     except ConfigurationError as error:
         _stop(error, _statusOf(",".join(settings.server.services)))
     except AeroError as error:
         _stop(error)
     return service
+
+
+def _workerCommand(given: Mapping[str, str]) -> list[str]:
+    """
+    What runs one worker: twistd in the foreground, with the options of this command.
+    """
+    run = "from twisted.scripts.twistd import run; run()"
+    options = [f"--{name}={value}" for name, value in given.items()]
+    return [sys.executable, "-P", "-c", run, "-n", "--pidfile=", "aero", *options]
 
 
 def _composition(name: str) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import acme, dns, http, l2, lan, mux, relay, sessions, static, tcp, tls
+from . import acme, dns, http, images, l2, lan, mux, relay, sessions, static, tcp, tls, workers
 from ._rows import Row
 
 
@@ -22,6 +22,7 @@ def _rowsIn(module: ModuleType) -> tuple[Row, ...]:
 AREAS: dict[str, tuple[Row, ...]] = {
     "HTTP": _rowsIn(http),
     "Static files": _rowsIn(static),
+    "Disk images": _rowsIn(images),
     "TLS": _rowsIn(tls),
     "ACME": _rowsIn(acme),
     "Sessions": _rowsIn(sessions),
@@ -31,6 +32,7 @@ AREAS: dict[str, tuple[Row, ...]] = {
     "Ethernet tunnel": _rowsIn(l2),
     "Guest LANs": _rowsIn(lan),
     "UDP relay": _rowsIn(relay),
+    "Workers": _rowsIn(workers),
 }
 
 #: Every row.

@@ -17,7 +17,6 @@ from aero.auth.sessions import Sessions
 from aero.errors import ConfigurationError
 from aero.policy.origin import Origins, normalizeOrigin
 from aero.web import bare
-from aero.web.metricspage import MetricsEndpoint
 from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.l2 import L2Endpoint, L2Protocol
 from aero.ws.l2gate import L2Gate
@@ -88,14 +87,13 @@ class L2Service(Service):
         settings = parts.settings
         l2 = settings.l2
         host, port = l2.listen
-        metrics = MetricsEndpoint(parts.metrics, token=settings.http.metricsToken)
         pages: dict[str, IResource] = {
             "/healthz": bare.healthy(),
             "/readyz": bare.ready(parts.readiness),
             "/version": bare.version(
                 l2.proxyVersion or aero.__version__, l2.proxyGitSha, l2.proxyBuiltAt
             ),
-            "/metrics": bare.BareEndpoint(metrics.render_GET),
+            "/metrics": bare.BareEndpoint(parts.metricsPage().render_GET),
         }
         pages |= {path: bare.L2HandshakeEndpoint() for path in _PATHS}
         return Role(

@@ -43,6 +43,8 @@ from aero.settings import Settings, isInternalName
 from aero.settings.relay import RelaySettings
 from aero.web.dns import dnsEndpoints, dnsEngine
 from aero.web.health import Readiness
+from aero.web.metricspage import MetricsEndpoint
+from aero.workers.member import Member
 from aero.ws.handshake import UpgradeGate
 from aero.ws.relaygate import RelayGate
 from aero.ws.slots import TunnelSlots
@@ -60,6 +62,8 @@ class Parts:
     @ivar reactor: The reactor.
     @ivar environ: For the place of the state directory when no setting names it.
     @ivar now: Gives the seconds since 1970.
+    @ivar member: The place of this process among the workers of one server; C{None} where it is
+        the only one.
     """
 
     lanFactory: ClassVar[type[LANFactory]] = LANFactory
@@ -71,11 +75,13 @@ class Parts:
         *,
         environ: Mapping[str, str] = {},
         now: Callable[[], float] = time.time,
+        member: Member | None = None,
     ) -> None:
         self.settings = settings
         self.reactor = reactor
         self.environ = environ
         self.now = now
+        self.member = member
 
     # -- what users override
 
@@ -238,6 +244,19 @@ class Parts:
             maxWaiting=http.maxConnections,
             metrics=self.metrics,
             clock=self.reactor,
+        )
+
+    def metricsPage(self, *, public: bool = False) -> MetricsEndpoint:
+        """
+        The page of the metrics: of all workers, where this is one of several.
+
+        @param public: Whether strangers can reach it.
+        """
+        return MetricsEndpoint(
+            self.metrics,
+            token=self.settings.http.metricsToken,
+            public=public,
+            gather=None if self.member is None else self.member.gatherMetrics,
         )
 
     # -- the parts

@@ -16,7 +16,6 @@ from aero.errors import ConfigurationError
 from aero.net.relaypeers import TunnelOpener
 from aero.settings.relaychecks import checkRelay, maxMessageBytes, maxReceiveBuffer
 from aero.web.ice import IceGate
-from aero.web.metricspage import MetricsEndpoint
 from aero.web.relayendpoint import (
     RelayDoor,
     RelayHealthEndpoint,
@@ -104,7 +103,7 @@ class RelayService(Service):
             "/healthz": RelayHealthEndpoint(),
             "/readyz": RelayReadyEndpoint(parts.readiness, self.problem),
             "/version": RelayVersionEndpoint(server.gitSha, server.builtAt),
-            "/metrics": MetricsEndpoint(parts.metrics, token=parts.settings.http.metricsToken),
+            "/metrics": parts.metricsPage(),
             "/session": RelaySessionEndpoint(self.door, parts.relaySessions),
         }
         return Role(

@@ -5,15 +5,29 @@ What a service adds to the server.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Iterable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.web.resource import IResource
 
+from aero.web.gates import Gate
 from aero.ws.endpoint import WebSocketEndpoint
 
 from .parts import Parts
 from .role import Role
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tree:
+    """
+    A resource that has everything below its path.
+
+    @ivar gate: What decides about origins there instead of the site's gate.
+    """
+
+    resource: IResource
+    gate: Gate
 
 
 class Service:
@@ -32,6 +46,12 @@ class Service:
     def resources(self) -> Mapping[str, IResource]:
         """
         Its HTTP resources by path.
+        """
+        return {}
+
+    def trees(self) -> Mapping[str, Tree]:
+        """
+        What it has below whole paths.
         """
         return {}
 

@@ -8,6 +8,7 @@ aero reads the environment.
 
 from ._load import GROUPS, Settings, load
 from ._names import isInternalName
+from ._share import shareOf
 from ._table import Row, rowsOf
 
-__all__ = ["GROUPS", "Row", "Settings", "isInternalName", "load", "rowsOf"]
+__all__ = ["GROUPS", "Row", "Settings", "isInternalName", "load", "rowsOf", "shareOf"]

@@ -14,6 +14,7 @@ from ._table import Row, rowsOf
 from .acme import ACMESettings
 from .dns import DNSSettings
 from .http import HTTPSettings, StaticSettings
+from .images import ImageSettings
 from .l2 import L2Settings
 from .lan import LANSettings
 from .lanegress import LANEgressSettings
@@ -42,6 +43,7 @@ class Settings:
     acme: ACMESettings = dataclasses.field(default_factory=ACMESettings)
     http: HTTPSettings = dataclasses.field(default_factory=HTTPSettings)
     static: StaticSettings = dataclasses.field(default_factory=StaticSettings)
+    images: ImageSettings = dataclasses.field(default_factory=ImageSettings)
     session: SessionSettings = dataclasses.field(default_factory=SessionSettings)
     egress: EgressSettings = dataclasses.field(default_factory=EgressSettings)
     tcp: TCPSettings = dataclasses.field(default_factory=TCPSettings)
@@ -64,6 +66,7 @@ GROUPS: dict[str, type[Any]] = {
     "acme": ACMESettings,
     "http": HTTPSettings,
     "static": StaticSettings,
+    "images": ImageSettings,
     "session": SessionSettings,
     "egress": EgressSettings,
     "tcp": TCPSettings,

@@ -167,6 +167,13 @@ class ServerSettings:
         shown="$XDG_STATE_HOME/aero, or ~/.local/state/aero",
         help="The directory for the CA, certificates and secrets; created with mode 0700.",
     )
+    workers: int = setting(
+        variable="AERO_WORKERS",
+        option="workers",
+        default=1,
+        parse=integer(1, 256),
+        help="The processes that share the listening sockets; with more than one, a supervisor looks after them.",
+    )
     app: str = setting(
         variable="AERO_APP",
         option="app",

@@ -51,18 +51,19 @@ class AeroTests(SynchronousTestCase):
         """
         The default server is a service with an HTTPS and a redirecting listener.
         """
-        service: Any = self.make().makeService(io.StringIO())
-        self.assertTrue(verifyObject(IService, service))
-        listeners = service.services[0].services
-        self.assertEqual([listener._port for listener in listeners], [8443, 8080])
+        aero = self.make()
+        self.assertTrue(verifyObject(IService, aero.makeService(io.StringIO())))
+        bindings = [(binding.name, binding.port) for binding in aero.bindings()]
+        self.assertEqual(bindings, [("https", 8443), ("http", 8080)])
 
     def test_gatewayAlone(self) -> None:
         """
         The gateway alone has one plain listener, no page, and no certificate.
         """
         aero = self.make(AERO_SERVICES="gateway", SESSION_SECRET="given")
-        service: Any = aero.makeService(io.StringIO())
-        self.assertEqual([listener._port for listener in service.services[0].services], [8080])
+        aero.makeService(io.StringIO())
+        bindings = [(binding.name, binding.port) for binding in aero.bindings()]
+        self.assertEqual(bindings, [("http", 8080)])
         self.assertIsNone(aero.frontEnd)
         self.assertFalse(aero.responseHeaders.names & {b"content-security-policy"})
         self.assertFalse(Path(aero.settings.server.stateDir).exists())

@@ -30,6 +30,7 @@ LEVELS = {
     "web": 4,
     "ws": 4,
     "rtc": 4,
+    "workers": 4,
     "services": 5,
     "app": 6,
     "usage": 5,

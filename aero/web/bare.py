@@ -13,7 +13,7 @@ from twisted.web.server import Request
 from aero.errors import Refused
 from aero.policy.l2upgrade import checkHandshake
 
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Rendered
 from .health import Readiness
 from .replies import replyEmpty, replyJSON, replyText
 
@@ -26,14 +26,14 @@ class BareEndpoint(Endpoint):
     Answers C{GET} and C{HEAD}; anything else is a 405 without a body.
     """
 
-    def __init__(self, answer: Callable[[Any], int]) -> None:
+    def __init__(self, answer: Callable[[Any], Rendered]) -> None:
         """
         @param answer: Answers a C{GET}.
         """
         super().__init__()
         self._answer = answer
 
-    def render(self, request: Request) -> int:
+    def render(self, request: Request) -> Rendered:
         """
         Answer, whatever the method.
         """

@@ -9,13 +9,15 @@ domain the page is for this machine and for who has the token.
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
+
+from twisted.internet.defer import Deferred
 
 from aero.errors import Refused
 from aero.metrics import Metrics, sessions
 
 from .credentials import hasBearer
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Rendered
 from .replies import reply, replyError
 
 if TYPE_CHECKING:
@@ -33,19 +35,28 @@ class MetricsEndpoint(Endpoint):
     C{GET /metrics}.
     """
 
-    def __init__(self, metrics: Metrics, *, token: str = "", public: bool = False) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        token: str = "",
+        public: bool = False,
+        gather: Callable[[], Deferred[bytes]] | None = None,
+    ) -> None:
         """
         @param token: The bearer token that opens the page; empty for none. Once there is one
             the page is open to nobody else but this machine.
         @param public: Whether the page can be reached by strangers, and so is closed to
             them even without a token.
+        @param gather: Gives the page where this process measures only a part of the server.
         """
         super().__init__()
         self._metrics = metrics
         self._token = token
         self._public = public
+        self._gather = gather
 
-    def render_GET(self, request: AeroRequest) -> int:
+    def render_GET(self, request: AeroRequest) -> Rendered:
         """
         Answer with all metrics.
 
@@ -62,8 +73,13 @@ class MetricsEndpoint(Endpoint):
         if self._public and not self._token and not _isLocal(request):
             self._metrics.counter(sessions.METRICS_REFUSED, "address").inc()
             raise Refused(403, "forbidden", "The metrics are not public", reason="address")
-        body = self._metrics.exposition()
-        return reply(request, 200, body, CONTENT_TYPE, headers=[(b"Cache-Control", b"no-store")])
+        if self._gather is None:
+            return _replyPage(request, self._metrics.exposition())
+        return self._gather().addCallback(lambda page: _replyPage(request, page))
+
+
+def _replyPage(request: AeroRequest, page: bytes) -> int:
+    return reply(request, 200, page, CONTENT_TYPE, headers=[(b"Cache-Control", b"no-store")])
 
 
 def _isLocal(request: AeroRequest) -> bool:

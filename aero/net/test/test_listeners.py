@@ -13,6 +13,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.errors import StartError
+from aero.net.binding import Binding
 from aero.net.listeners import Listener
 
 
@@ -41,9 +42,8 @@ class ListenerTests(SynchronousTestCase):
 
     def listener(self, *addresses: str, port: int = 0) -> tuple[Adopting, Listener]:
         reactor = Adopting()
-        return reactor, Listener(
-            reactor, ServerFactory(), addresses=addresses, port=port, option="port"
-        )
+        binding = Binding("http", addresses, port, "port")
+        return reactor, Listener(reactor, ServerFactory(), binding)
 
     def test_everyAddress(self) -> None:
         """
@@ -92,9 +92,8 @@ class ListenerTests(SynchronousTestCase):
         """
         bound = socket.create_server(("127.0.0.3", 0))
         reactor = Adopting()
-        listener = Listener(
-            reactor, ServerFactory(), addresses=["192.0.2.1"], port=1, option="port", bound=[bound]
-        )
+        binding = Binding("http", ["192.0.2.1"], 1, "port")
+        listener = Listener(reactor, ServerFactory(), binding, [bound])
         listener.privilegedStartService()
         listener.startService()
         self.assertEqual(reactor.addresses, ["127.0.0.3"])
