@@ -78,6 +78,15 @@ class ResponseHeaders:
         self.pairs: tuple[Pair, ...] = tuple(pairs)
         self.names: frozenset[bytes] = frozenset(name.lower() for name, _ in self.pairs)
 
+    def replacing(self, name: bytes, value: bytes) -> ResponseHeaders:
+        """
+        The same set with another value of one header; without that header it stays as it is.
+        """
+        lower = name.lower()
+        return ResponseHeaders(
+            (each, value if each.lower() == lower else old) for each, old in self.pairs
+        )
+
     @classmethod
     def edge(cls, hstsMaxAge: int, connectSources: Iterable[str] = ()) -> ResponseHeaders:
         """

@@ -417,7 +417,9 @@ class Channel:
         for name, values in headers.getAllRawHeaders():
             for value in values:
                 parts += (name, b": ", value, b"\r\n")
-        parts += (self.site.headerBlock, b"\r\n")
+        request = self._request
+        other = None if request is None else request.headerSet
+        parts += (self.site.headerBlock if other is None else other.block, b"\r\n")
         self.transport.write(b"".join(parts))
 
     def write(self, data: bytes) -> None:

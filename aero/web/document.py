@@ -55,6 +55,15 @@ class Document:
             caching=caching + b", no-transform" if raw else caching,
         )
 
+    @classmethod
+    def verbatim(cls, stamp: Stamp, contentType: bytes, caching: bytes) -> Document:
+        """
+        A file that is sent as it is, whatever its name.
+
+        @param caching: The C{Cache-Control}, C{no-transform} included.
+        """
+        return cls(stamp, contentType, _tag(stamp), stamp.modified // 1_000_000_000, True, caching)
+
 
 def _tag(stamp: Stamp) -> bytes:
     return b"%x-%x" % (stamp.modified, stamp.size)

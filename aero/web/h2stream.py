@@ -303,7 +303,9 @@ class Stream:
                 fields.extend([NeverIndexedHeaderTuple(lower, value) for value in values])
             elif lower not in _HOP_BY_HOP:
                 fields.extend([(lower, value) for value in values])
-        fields += self.site.headerFields
+        request = self._request
+        other = None if request is None else request.headerSet
+        fields += self.site.headerFields if other is None else other.fields
         self._headers = fields
         self.connection.ready(self)
 

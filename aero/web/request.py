@@ -26,6 +26,7 @@ from twisted.web.http_headers import Headers
 from aero.errors import Refused
 from aero.policy.clientaddress import Client
 
+from .headerset import HeaderSet
 from .refusals import phrase
 from .replies import replyError, replyRefused, replyUpgradeRefused
 
@@ -54,6 +55,8 @@ class AeroRequest(server.Request):
 
     defaultContentType = None
     route: str = "unknown"
+    #: What the response has behind its own headers, instead of the site's set.
+    headerSet: HeaderSet | None = None
 
     site: AeroSite
     #: A L{Channel<aero.web.channel.Channel>} or L{Stream<aero.web.h2stream.Stream>}; C{None}

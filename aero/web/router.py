@@ -15,7 +15,7 @@ among them, are ignored, as RFC 9110 section 7.8 allows.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Sequence, cast
 
 from twisted.logger import Logger
@@ -77,6 +77,8 @@ class Route:
     @ivar prepath: The decoded segments that led here.
     @ivar postpath: The decoded segments that are left for the resource.
     @ivar isTree: Whether the children of the resource are to be looked through.
+    @ivar gate: What requests pass in the place of the site's first gate, which answers C{OPTIONS}
+        as well; C{None} for the site's own.
     @ivar status: Why nothing answers: 404, or 400 where the path cannot be read.
     """
 
@@ -86,6 +88,7 @@ class Route:
     postpath: tuple[bytes, ...] = ()
     isTree: bool = False
     status: int = 404
+    gate: Gate | None = None
 
 
 _NOT_FOUND = Route(UNKNOWN)
@@ -133,13 +136,18 @@ class Router:
         for template, segments in self._spellings(path):
             self._routes[segments] = Route(template, resource, prepath=segments)
 
-    def addTree(self, path: str, resource: IResource) -> None:
+    def addTree(self, path: str, resource: IResource, gate: Gate | None = None) -> None:
         """
         Answer a path and everything below it with a resource and its children, as Twisted's
         C{Site} does.
+
+        @param gate: What decides about origins instead of the first of the site's gates. It answers
+            C{OPTIONS} by itself.
         """
         for template, segments in self._spellings(path.rstrip("/")):
-            self._trees[segments] = Route(f"{template}/*", resource, prepath=segments, isTree=True)
+            self._trees[segments] = Route(
+                f"{template}/*", resource, prepath=segments, isTree=True, gate=gate
+            )
             self._depth = max(self._depth, len(segments))
 
     def addUpgrade(self, upgradable: IUpgradable, path: str = "") -> None:
@@ -165,7 +173,8 @@ class Router:
             request.route = ANY if options else route.template
             if not isFallback:
                 request.responseHeaders.setRawHeaders(*_NO_FRAMES)
-            if not all(gate.admits(request) for gate in self._gates):
+            gates = self._gates if route.gate is None else (route.gate, *self._gates[1:])
+            if not all(gate.admits(request) for gate in gates):
                 return
             if options and not isFallback:
                 replyEmpty(request)
@@ -209,7 +218,7 @@ class Router:
         for depth in range(min(self._depth, len(segments)), 0, -1):
             tree = self._trees.get(segments[:depth])
             if tree is not None:
-                return Route(tree.template, tree.resource, tree.prepath, segments[depth:], True)
+                return replace(tree, postpath=segments[depth:])
         if self._fallback is None or self._isReserved(segments):
             return _NOT_FOUND
         if isAmbiguous(segments):

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
-from aero.metrics import Metrics
+from aero.metrics import CounterRow, Metrics
 from aero.metrics import static as rows
 
 from .bytescache import BytesCache
@@ -51,25 +51,30 @@ class FileServer:
         self,
         *,
         hotBytes: int,
-        compressor: Compressor,
+        compressor: Compressor | None,
         metrics: Metrics,
         clock: IReactorTime,
+        responses: CounterRow = rows.RESPONSES,
+        torn: CounterRow = rows.TORN,
         boundary: Callable[[], bytes] = lambda: os.urandom(16).hex().encode("ascii"),
     ) -> None:
         """
         @param hotBytes: Bytes of small files to keep in memory.
+        @param compressor: Makes coded bodies; without one there are none.
+        @param responses: Counts responses by kind.
+        @param torn: Counts those that were cut off.
         @param boundary: Makes the boundary of a multipart body, which no file can foresee.
         """
         self.compressor = compressor
         self.clock = clock
         self.boundary = boundary
-        self.torn = metrics.counter(rows.TORN)
+        self.torn = metrics.counter(torn)
         self.count = {
-            kind: metrics.counter(rows.RESPONSES, kind)
+            kind: metrics.counter(responses, kind)
             for kind in ("file", "encoded", "partial", "not_modified", "refused")
         }
         self._hot: BytesCache[Stamp] = BytesCache(
-            hotBytes, metrics.gauge(rows.CACHE_BYTES, "files")
+            hotBytes, metrics.gauge(rows.CACHE_BYTES, "files") if hotBytes else None
         )
 
     def body(self, location: Location, name: bytes, stamp: Stamp) -> Body:
@@ -156,12 +161,10 @@ class FileResponse:
     def _choose(self) -> bool:
         if self._request.method == b"GET" and self._sentPart():
             return False
-        if not self._document.raw:
+        compressor = self._server.compressor
+        if compressor is not None and not self._document.raw:
             self._variants = codedVariants(
-                self._request.requestHeaders,
-                self._location,
-                self._document,
-                self._server.compressor,
+                self._request.requestHeaders, self._location, self._document, compressor
             )
         return self._sendNext()
 
@@ -221,6 +224,7 @@ class FileResponse:
         """
         stamp = self._document.stamp
         compressor = self._server.compressor
+        assert compressor is not None
         made = compressor.cached(stamp, variant.coding)
         if made is not None:
             if made:
@@ -384,6 +388,23 @@ class FileResponse:
             code=code,
             headers=[(b"Cache-Control", NO_CACHE), *headers],
         )
+
+
+def givesPart(headers: Headers, document: Document) -> bool:
+    """
+    Whether a GET with these headers is answered with a part of a file, or with why not, and never
+    with all of it.
+    """
+    lines = headers.getRawHeaders(b"Range")
+    etag = b'"%b"' % document.tag
+    if lines is None or len(lines) != 1:
+        return False
+    if not rangeApplies(_single(headers, b"If-Range"), etag, document.modified):
+        return False
+    try:
+        return parseRange(lines[0], document.stamp.size) is not None
+    except Unsatisfiable:
+        return True
 
 
 def _joined(body: Body, pieces: Iterable[bytes | ByteRange]) -> bytes:

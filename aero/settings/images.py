@@ -1,0 +1,85 @@
+# -*- test-case-name: aero.settings.test.test_images -*-
+"""
+Settings of the disk images that emulators stream.
+"""
+
+from __future__ import annotations
+
+from aero.policy.origin import allowlistEntry
+
+from ._parsers import choice, flag, integer, listOf, text
+from ._table import group, setting
+
+#: Stands for an image that is never changed under its name.
+IMMUTABLE = -1
+
+
+def _maxAge(value: str) -> int:
+    if value.strip().lower() == "immutable":
+        return IMMUTABLE
+    try:
+        return integer(0, 31_536_000)(value)
+    except ValueError as error:
+        raise ValueError(f"{error} or immutable") from None
+
+
+@group
+class ImageSettings:
+    """
+    Disk images
+
+    Large files that emulators read by ranges, at C{/images/} of the same origin.
+    """
+
+    root: str = setting(
+        variable="AERO_IMAGES_ROOT",
+        option="images-root",
+        default="",
+        parse=text,
+        shown="off",
+        help="The directory of the images. Nothing in it is ever listed, compressed or changed on its way.",
+    )
+    requireSession: bool = setting(
+        variable="AERO_IMAGES_REQUIRE_SESSION",
+        option="images-require-session",
+        default=False,
+        parse=flag,
+        help="1 gives images only to clients with a session cookie, and keeps them out of shared caches.",
+    )
+    maxAge: int = setting(
+        variable="AERO_IMAGES_MAX_AGE",
+        option="images-max-age",
+        default=3600,
+        parse=_maxAge,
+        help="Seconds that a client may use what it has without asking again, or immutable for images that never change"
+        " under their name.",
+    )
+    requireRange: bool = setting(
+        variable="AERO_IMAGES_REQUIRE_RANGE",
+        option="images-require-range",
+        default=False,
+        parse=flag,
+        help="1 answers only requests for a range: a whole image is a 416, and a range of a version that is gone a 412.",
+    )
+    maxDownloads: int = setting(
+        variable="AERO_IMAGES_MAX_DOWNLOADS",
+        option="images-max-downloads",
+        default=256,
+        parse=integer(1, 100_000),
+        help="Responses with image bytes under way at once; one more is a 429.",
+    )
+    corsOrigins: tuple[str, ...] = setting(
+        variable="AERO_IMAGES_CORS_ORIGINS",
+        option="images-cors-origins",
+        default=(),
+        parse=listOf(allowlistEntry, "an origin"),
+        help="Origins of other sites that may read images, with credentials; * for any site, without. The site's own"
+        " always may.",
+    )
+    resourcePolicy: str = setting(
+        variable="AERO_IMAGES_CORP",
+        option="images-corp",
+        default="same-origin",
+        parse=choice("same-origin", "same-site", "cross-origin"),
+        help="The Cross-Origin-Resource-Policy of images: same-origin, same-site or cross-origin.",
+    )
