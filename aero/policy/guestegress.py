@@ -27,7 +27,7 @@ is refused.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, Iterable
+from typing import Final, Iterable, Iterator
 
 from .addresses import isPublic
 from .hosts import HostPatterns, IPTarget, NameTarget
@@ -62,6 +62,15 @@ class DomainRules:
         """
         self._allowed = frozenset(allowed)
         self._blocked = frozenset(blocked)
+
+    def sentences(self) -> Iterator[str]:
+        """
+        The rules in words.
+        """
+        if self._allowed:
+            yield "only names in " + ", ".join(sorted(self._allowed))
+        if self._blocked:
+            yield "no names in " + ", ".join(sorted(self._blocked))
 
     def __bool__(self) -> bool:
         """
@@ -151,6 +160,24 @@ class GuestRules:
         )
         self.needsName = self.domains.isAllowList or bool(self._allowedHosts) or requireName
 
+    def sentences(self) -> Iterator[str]:
+        """
+        The rules in words, for people who want to know what their machine may do.
+        """
+        yield "TCP to " + _portsInWords(self._tcpPorts, self._profile)
+        yield "UDP to " + _portsInWords(self._udpPorts, self._profile)
+        if self._allowPrivate:
+            yield "private networks too"
+        else:
+            yield "public addresses only"
+        yield from self.domains.sentences()
+        if self._allowedHosts:
+            yield "only some hosts"
+        if self._blockedHosts:
+            yield "not to some hosts"
+        if self.needsName:
+            yield "no addresses that no name led to"
+
     def tcpPortRefusal(self, port: int, forwarded: bool) -> Refusal:
         """
         Whether a TCP port may be reached. A forward was asked for by the operator, so that
@@ -220,6 +247,17 @@ class GuestRules:
         if self._blockedHosts.matches(target):
             return HOST
         return "" if self._allowedHosts.matches(target) else None
+
+
+def _portsInWords(ports: frozenset[int] | None, profile: Profile) -> str:
+    """
+    Which ports may be reached.
+    """
+    only = profile.only if ports is None else ports
+    if only is None:
+        refused = ", ".join(map(str, sorted(profile.refused)))
+        return f"every port but {refused}" if refused else "every port"
+    return "ports " + ", ".join(map(str, sorted(only))) if only else "no port"
 
 
 class GuestEgress:

@@ -64,6 +64,7 @@ class Guest:
     @ivar echoes: Answers to pings: who, sequence, data.
     @ivar arps: Answers to ARP: address, MAC address.
     @ivar segments: TCP segments that belong to no connection.
+    @ivar resetsStrangers: Whether those are answered with a reset.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Guest:
         self.echoes: list[tuple[str, int, bytes]] = []
         self.arps: list[tuple[str, bytes]] = []
         self.segments: list[Segment] = []
+        self.resetsStrangers = True
         self._connections: dict[tuple[int, str, int], GuestTCP] = {}
         self._listening: dict[int, Callable[[GuestTCP], None] | None] = {}
         self._transmit: Callable[[Sequence[bytes]], object] = lambda frames: None
@@ -318,7 +320,7 @@ class Guest:
             found.segmentReceived(segment)
             return
         self.segments.append(segment)
-        if not segment.flags & RST:
+        if self.resetsStrangers and not segment.flags & RST:
             self.sendSegment(
                 segment.destination[1],
                 segment.source,

@@ -118,6 +118,39 @@ class PortTests(SynchronousTestCase):
         self.assertEqual(listed.tcpPortRefusal(853, False), "")
 
 
+    def test_inWords(self) -> None:
+        """
+        All rules can be told to people.
+        """
+        self.assertEqual(
+            list(rules().sentences()),
+            ["TCP to every port", "UDP to every port", "public addresses only"],
+        )
+        found = rules(
+            profile=STANDARD,
+            udpPorts=(),
+            allowPrivate=True,
+            domains=DomainRules(allowed=["b.example", "a.example"], blocked=["x.a.example"]),
+            allowedHosts=patterns("example.com"),
+            blockedHosts=patterns("example.net"),
+        )
+        first, *rest = found.sentences()
+        self.assertTrue(first.startswith("TCP to every port but 19, 25, 111, "))
+        self.assertEqual(
+            rest,
+            [
+                "UDP to no port",
+                "private networks too",
+                "only names in a.example, b.example",
+                "no names in x.a.example",
+                "only some hosts",
+                "not to some hosts",
+                "no addresses that no name led to",
+            ],
+        )
+        self.assertEqual(next(rules(profile=WEB).sentences()), "TCP to ports 80, 443")
+
+
 class AddressTests(SynchronousTestCase):
     """
     Addresses as such (l2.md C12, sections 17.1 and 17.2).
