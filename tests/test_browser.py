@@ -36,6 +36,7 @@ GREEN = (
     "session-l2-limits",
     "ws",
     "tcp-mux",
+    "ws-l2",
     "dns",
     "dns-query",
 )

@@ -65,7 +65,8 @@ class ExpositionTests(SynchronousTestCase):
 
     def test_promtool(self) -> None:
         """
-        Prometheus' own check finds nothing wrong with names, types, units or help.
+        Prometheus' own check finds nothing wrong with names, types, units or help, save for a
+        name of the reference.
         """
         promtool = require("promtool")
         for server in self.servers():
@@ -77,7 +78,10 @@ class ExpositionTests(SynchronousTestCase):
                 timeout=60,
                 check=False,
             )
-            self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))
+            found = set((checked.stdout + checked.stderr).splitlines())
+            abbreviated = "l2_ping_rtt_ms metric names should not contain abbreviated units"
+            self.assertEqual(found - {abbreviated}, set())
+            self.assertIn(checked.returncode, (0, 3))
 
     def test_reference(self) -> None:
         """
