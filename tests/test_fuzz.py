@@ -32,6 +32,18 @@ class TargetTests(SynchronousTestCase):
             check(found)
             self.fail(f"the target {name} does not like {found!r}, but only at times")
 
+    def test_udpRelay(self) -> None:
+        """
+        A datagram's message is read or refused, and what was read is written the same.
+        """
+        self._keeps("udprelay")
+
+    def test_firstMessage(self) -> None:
+        """
+        A first message has a credential, or an error that can be told.
+        """
+        self._keeps("firstmessage")
+
     def test_dnsQuery(self) -> None:
         """
         A query is read or refused, and what is asked upstream is what was asked here.
