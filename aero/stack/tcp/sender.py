@@ -153,7 +153,9 @@ class Sender:
         flight = self.flight
         if self._probe:
             self._probe = False
-            return self._sendProbe(now, stamp)
+            # Where everything was acknowledged meanwhile, there is nothing to probe for.
+            if len(flight):
+                return self._sendProbe(now, stamp)
         if flight.lost:
             segment = flight.firstLost()
             if segment is not None:
@@ -265,14 +267,12 @@ class Sender:
         self.recovery.sentAgain(segment, stamp)
         self._sent(segment.end - segment.start, now)
 
-    def _sendProbe(self, now: float, stamp: int) -> Segment | None:
+    def _sendProbe(self, now: float, stamp: int) -> Segment:
         """
         Send something that makes the guest tell what it has (RFC 8985 section 7.3): new data if
         the window has room, or the last segment again.
         """
         flight = self.flight
-        if not len(flight):
-            return None
         size = min(self.mss, self.outbox.pending)
         if size and flight.nxt + size <= flight.una + self.window and len(flight) < MAX_SEGMENTS:
             segment = self._sendNew(size, now)
