@@ -458,6 +458,7 @@ class GuestTCP:
                 assert segment.acknowledgment == self._isn + 1 & 0xFFFFFFFF, segment
                 self._establish()
                 self._segment(ACK)
+                self._push()
             else:
                 self._guest.sendSegment(
                     self.port, self._to, self._isn, self._expected, SYN | ACK, self.window

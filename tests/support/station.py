@@ -108,6 +108,12 @@ class UDPEcho:
     def __exit__(self, *ignored: object) -> None:
         self._socket.close()
 
+    def send(self, data: bytes, address: tuple[str, int]) -> None:
+        """
+        Send a datagram unasked.
+        """
+        self._socket.sendto(data, address)
+
     def _run(self) -> None:
         while True:
             try:
