@@ -39,6 +39,7 @@ GREEN = (
     "ws-l2",
     "dns",
     "dns-query",
+    "udp",
 )
 
 #: Bytes moved in each direction by the bulk tests, and the size of their repeated block.
