@@ -13,7 +13,9 @@ from functools import cache
 from twisted.trial.unittest import SynchronousTestCase
 
 from .support.http import request, sessionCookie
+from .support.l2 import OPEN, l2Options
 from .support.server import ROOT, Aero, shared
+from .support.station import Station
 from .support.targets import Target, echo, source
 from .support.websocket import BINARY, CLOSE, WebSocket, tcpTarget
 
@@ -266,3 +268,51 @@ class WhoamiTests(SynchronousTestCase):
         self.assertEqual(request(server, "PUT", "/whoami", body=b"").status, 405)
         foreign = request(server, "GET", "/whoami", ("Origin", "https://elsewhere.example"))
         self.assertEqual(foreign.status, 403)
+
+
+class LANSiteTests(SynchronousTestCase):
+    """
+    C{lansite.py}: a web site in the guest's network.
+    """
+
+    def test_site(self) -> None:
+        """
+        The guest reads its lease, its limits and what it may do at the gateway's address, as
+        often as it likes on one connection; another guest reads of its own.
+        """
+        server = Aero(
+            *l2Options(),
+            *("--app", "lansite.Server"),
+            state=None,
+            runDir=None,
+            **OPEN,
+            PYTHONPATH=f"{ROOT}:{EXAMPLES}",
+            AERO_L2_BLOCKED_DOMAINS="example.com",
+        )
+        self.addCleanup(server.kill)
+        guest, other = Station(server), Station(server)
+        for each in (guest, other):
+            self.addCleanup(each.leave)
+        guest.lease()
+        connection = guest.connect("10.0.2.2", 80)
+        for _ in range(2):
+            before = connection.received.count(b"</ul>")
+            connection.write(b"GET / HTTP/1.1\r\nHost: 10.0.2.2\r\n\r\n")
+            guest.until(
+                lambda before=before: connection.received.count(b"</ul>") > before,  # type: ignore[misc]
+                "answered",
+            )
+        page = connection.received.decode()
+        self.assertTrue(page.startswith("HTTP/1.1 200 OK\r\n"))
+        for line in (
+            "Your address is 10.0.2.15 for 86",
+            "Your network card is 02:aa:bb:cc:dd:ee.",
+            "The MTU is 1500 bytes.",
+            "You may have 1024 TCP connections.",
+            "You may go: no names in example.com.",
+        ):
+            self.assertIn(line, page)
+        connection = other.connect("10.0.2.2", 80)
+        connection.write(b"GET / HTTP/1.0\r\n\r\n")
+        other.until(lambda: connection.ended, "answered")
+        self.assertNotIn(b"Your address", connection.received)
