@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.test.test_roles -*-
+# -*- test-case-name: aero.services.test.test_l2 -*-
 """
 What a service is when it runs alone: the server that it replaces, at its own address and in its
 own words.

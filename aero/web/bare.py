@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.web.test.test_bare -*-
+# -*- test-case-name: aero.services.test.test_l2 -*-
 """
 The operational pages of services that run alone, as their references have them: no bodies where
 the status says it all (l2.md section 4).
