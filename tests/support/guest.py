@@ -182,7 +182,7 @@ class KernelGuest:
         """
         Start a command in the guest.
         """
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         return subprocess.Popen(self.command(*command), cwd=self.directory, **quiet | options)
 
     def python(self, program: str, *arguments: str, timeout: float = PATIENCE) -> str:
