@@ -24,6 +24,7 @@ from aero.ws.l2gate import L2Gate
 from .parts import Parts
 from .role import Role
 from .service import Service
+from .warnings import l2Warnings
 
 #: The modes that look at cookies, and those that need a key of their own.
 _BY_SESSION = ("session", "cookie_or_jwt", "session_or_token", "session_and_token")
@@ -110,15 +111,11 @@ class L2Service(Service):
 
     def notices(self) -> Iterable[str]:
         """
-        What lets strangers in.
+        What lets strangers in, and what is kept of everybody.
         """
-        l2 = self.parts.settings.l2
-        if self._mode == "none" and not (self.parts.isEdge and self.parts.isInternal):
-            yield "/l2 asks nobody for credentials (AERO_L2_AUTH_MODE=none)"
-        if l2.open:
-            yield "AERO_L2_OPEN=1: pages of every origin may open tunnels"
-        if l2.captureDir.strip():
-            yield f"everything in the tunnels is captured in {l2.captureDir}"
+        parts = self.parts
+        isLocal = parts.isEdge and parts.isInternal
+        return l2Warnings(parts.settings, mode=self._mode, isLocal=isLocal)
 
     def drain(self) -> Deferred[Any]:
         """

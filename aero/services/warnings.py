@@ -149,3 +149,44 @@ def gatewayWarnings(settings: Settings, *, isPublic: bool) -> Iterator[SecurityW
             "AERO_LOG_FULL_ADDRESSES=1: the log has the addresses of people",
             "log_full_addresses",
         )
+
+
+def l2Warnings(settings: Settings, *, mode: str, isLocal: bool) -> Iterator[SecurityWarning]:
+    """
+    Warnings about the Ethernet tunnel.
+
+    @param mode: Its mode of authentication.
+    @param isLocal: Whether only this machine can reach the process, by its default settings.
+    """
+    l2 = settings.l2
+    if mode == "none" and not isLocal:
+        yield SecurityWarning(
+            "AERO_L2_AUTH_MODE=none: everybody may open tunnels",
+            "l2_auth_mode_none",
+            auth_mode=mode,
+        )
+    if l2.open:
+        yield SecurityWarning(
+            "AERO_L2_OPEN=1: pages of every site, and programs, may open tunnels", "l2_open"
+        )
+    elif "*" in (*l2.allowedOrigins, *l2.extraOrigins):
+        yield SecurityWarning(
+            "AERO_L2_ALLOWED_ORIGINS has *: pages of every site may open tunnels",
+            "l2_allowed_origins_wildcard",
+            allowed_origins=",".join((*l2.allowedOrigins, *l2.extraOrigins)),
+        )
+    if not l2.maxConnections and not isLocal:
+        yield SecurityWarning(
+            "AERO_L2_MAX_CONNECTIONS=0: there may be tunnels without end", "l2_tunnels_unlimited"
+        )
+    if settings.lanEgress.allowPrivateAddresses:
+        yield SecurityWarning(
+            "AERO_L2_ALLOW_PRIVATE_IPS=1: guests reach this machine and its private networks",
+            "l2_allow_private_ips",
+        )
+    if l2.captureDir.strip():
+        yield SecurityWarning(
+            f"AERO_L2_CAPTURE_DIR: everything that guests send and get is kept in {l2.captureDir}",
+            "l2_capture",
+            capture_dir=l2.captureDir,
+        )

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.app import Aero
 from aero.errors import ConfigurationError
+from aero.log import SecurityWarning
 from aero.services.l2 import allowedOrigins, authMode
 from aero.settings import load
 from aero.test.test_app import FakeReactor
@@ -160,8 +161,10 @@ class RoleTests(L2ServiceTestCase):
             AERO_L2_SHUTDOWN_GRACE_MS="1234",
         )
         service: Any = aero.makeService(io.StringIO())
-        (listener,) = service.services[0].services
-        self.assertEqual((listener._addresses, listener._port), (("127.0.0.1",), 4711))
+        self.assertEqual(len(service.services[0].services), 1)
+        role = aero.role
+        assert role is not None
+        self.assertEqual((tuple(role.addresses), role.port), (("127.0.0.1",), 4711))
         self.assertEqual(service._grace, 1.234)
         self.assertIsNone(aero.certificates)
 
@@ -273,28 +276,49 @@ class RoleTests(L2ServiceTestCase):
         self.assertTrue(any(isinstance(each, L2Endpoint) for each in aero.endpoints))
 
 
-class NoticeTests(L2ServiceTestCase):
+class WarningTests(L2ServiceTestCase):
     """
-    What the operator is told.
+    What the operator is warned of.
     """
 
-    def notices(self, services: str = "l2", **environ: str) -> str:
+    def codes(self, services: str = "l2", **environ: str) -> list[str]:
         """
-        All of them.
+        The codes of all warnings.
         """
         aero = self.make(services, **environ)
         (service,) = (each for each in aero.services if each.name == "l2")
-        return "\n".join(service.notices())
+        found = list(service.notices())
+        self.assertTrue(all(isinstance(each, SecurityWarning) for each in found))
+        return [each.code for each in found if isinstance(each, SecurityWarning)]
 
     def test_open(self) -> None:
         """
         Open doors and captures are said.
         """
-        text = self.notices(
-            AERO_L2_AUTH_MODE="none", AERO_L2_OPEN="1", AERO_L2_CAPTURE_DIR="/nowhere/captures"
+        self.assertEqual(
+            self.codes(
+                AERO_L2_AUTH_MODE="none",
+                AERO_L2_OPEN="1",
+                AERO_L2_CAPTURE_DIR="/nowhere/captures",
+                AERO_L2_MAX_CONNECTIONS="0",
+                AERO_L2_ALLOW_PRIVATE_IPS="1",
+            ),
+            [
+                "l2_auth_mode_none",
+                "l2_open",
+                "l2_tunnels_unlimited",
+                "l2_allow_private_ips",
+                "l2_capture",
+            ],
         )
-        self.assertIn("asks nobody", text)
-        self.assertIn("every origin", text)
-        self.assertIn("/nowhere/captures", text)
-        self.assertEqual(self.notices(AERO_L2_API_KEY="a"), "")
-        self.assertEqual(self.notices("edge,gateway,l2"), "")
+        self.assertEqual(
+            self.codes(AERO_L2_API_KEY="a", AERO_L2_ALLOWED_ORIGINS="*"),
+            ["l2_allowed_origins_wildcard"],
+        )
+
+    def test_closed(self) -> None:
+        """
+        What is set with care, and a machine of one's own, are warned of nothing.
+        """
+        self.assertEqual(self.codes(AERO_L2_API_KEY="a"), [])
+        self.assertEqual(self.codes("edge,gateway,l2"), [])
