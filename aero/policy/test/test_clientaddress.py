@@ -37,6 +37,7 @@ class UntrustedTests(SynchronousTestCase):
         """
         Check that headers change nothing.
         """
+        self.assertFalse(addresses.believes(peer))
         for secure in (False, True):
             self.assertEqual(
                 addresses.client(peer, secure, [b"1.2.3.4"], [b"https"]), Client(peer, secure)
@@ -79,6 +80,7 @@ class TrustedTests(SynchronousTestCase):
         """
         Check whom a request through the proxy is from.
         """
+        self.assertTrue(addresses.believes(_PROXY))
         client = addresses.client(_PROXY, False, lines, [])
         self.assertEqual(client, Client(expected, False), lines)
 

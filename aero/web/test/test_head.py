@@ -23,6 +23,17 @@ class ParseHeadTests(SynchronousTestCase):
     L{parseHead} reads what is well-formed and refuses what could be read in two ways.
     """
 
+    def test_anyHost(self) -> None:
+        """
+        A site that takes any host takes a malformed one and none, but never two.
+        """
+        for lines in ([], ["Host: a:b"], ["Host:"]):
+            data = block("GET / HTTP/1.1", *lines)
+            self.assertRaises(Refused, parseHead, data, 10)
+            self.assertEqual(parseHead(data, 10, anyHost=True).target, b"/")
+        twice = block("GET / HTTP/1.1", "Host: a", "Host: a")
+        self.assertRaises(Refused, parseHead, twice, 10, anyHost=True)
+
     def test_simple(self) -> None:
         """
         Request line and headers are read, values without the white space around them.
