@@ -71,7 +71,7 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(
             self.refusal("--services", "gateway,radio"),
             "aero: Invalid configuration: --services=gateway,radio: 'radio' is not a service:"
-            " expected one of edge, gateway",
+            " expected one of edge, gateway, l2, relay",
         )
 
     def test_unknownOption(self) -> None:
