@@ -28,7 +28,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .prompt import promptWriter, readMore
+from .prompt import directWriter, readMore
 
 
 class Client(Protocol):
@@ -242,7 +242,7 @@ class TargetConnection(protocol.Protocol):
             transport.abortConnection()
             return
         transport.registerProducer(self, True)
-        self._writeNow = promptWriter(transport)
+        self._writeDirectly = directWriter(transport)
         if self._readingPaused:
             transport.pauseProducing()
         early, self._early = self._early, []
@@ -332,10 +332,15 @@ class TargetConnection(protocol.Protocol):
 
     def _write(self, data: bytes) -> None:
         transport: Any = self.transport
-        congested = self._congested
+        if not self._congested:
+            # Past the transport's buffer, which would have the reactor watch for room that is
+            # there already.
+            taken = self._writeDirectly(memoryview(data))
+            if taken == len(data):
+                return
+            if taken:
+                data = data[taken:]
         transport.write(data)
-        if not congested:
-            self._writeNow()
 
     def _endWriting(self) -> None:
         transport: Any = self.transport
