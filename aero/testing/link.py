@@ -44,7 +44,7 @@ class LossyLink:
         @param ring: Frames that the card has room for; 0 for any number.
         @param service: Seconds that the guest needs for a frame.
         """
-        self._random = Random(seed)
+        self._random = Random(seed)  # noqa: S311 - so that a run can be repeated
         self._delay = delay
         self._loss = loss
         self._duplicate = duplicate

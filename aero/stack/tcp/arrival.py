@@ -206,7 +206,7 @@ def _examine(
         if length:
             _take(connection, packet, data, end, start, now)
         if flags & FIN and connection.state in RECEIVING:
-            _finReceived(connection, stop)
+            _finReceived(connection, stop, length)
         if connection.finAt == receiver.next and connection.state in RECEIVING:
             _readClosed(connection, now)
     elif occupied > start:
@@ -394,13 +394,15 @@ def _take(
         connection.dataTaken(now)
 
 
-def _finReceived(connection: Connection, position: int) -> None:
+def _finReceived(connection: Connection, position: int, length: int) -> None:
     """
     The guest said where its data ends.
+
+    @param length: Bytes of data that it came with, which are dealt with already.
     """
     if connection.finAt < 0 and position <= connection.receiver.edge:
         connection.finAt = position
-        if position > connection.receiver.next:
+        if position > connection.receiver.next and not length:
             connection.duplicate()
 
 

@@ -43,7 +43,10 @@ class Recovery:
 
     @ivar mode: 0 while nothing is lost; 1 in an episode that an acknowledgment began, 2 in one
         that a timeout did.
-    @ivar limited: Whether the window held something back since it last grew.
+    @ivar limitedTo: What was on its way up to here when the window last held something back:
+        acknowledgments of it let the window grow (RFC 7661 section 4.1).
+    @ivar forced: Whether the next retransmission leaves whatever else is believed to be on its
+        way: the first of an episode, and what a partial acknowledgment shows to be missing.
     @ivar sack: Whether the guest sends selective acknowledgments.
     """
 
@@ -65,7 +68,8 @@ class Recovery:
         "_tolerated",
         "_trip",
         "_window",
-        "limited",
+        "forced",
+        "limitedTo",
         "mode",
         "sack",
     )
@@ -85,7 +89,8 @@ class Recovery:
         self._burst = config.burst
         self.sack = sack
         self.mode = _OPEN
-        self.limited = False
+        self.limitedTo = flight.una
+        self.forced = False
         self._cut = False
         #: The end of the episode.
         self._point = flight.una
@@ -172,7 +177,7 @@ class Recovery:
             self._countDuplicates(repeat, acked)
         if self.mode != _OPEN and flight.una >= self._point:
             self._recovered()
-        if flight.sacked or flight.lost or flight.again or self._duplicates:
+        if self.mode != _OPEN or flight.sacked or flight.lost or flight.again or self._duplicates:
             lost = flight.lost
             if self.sack:
                 wait = flight.loseLate(now, self.reorderWindow())
@@ -181,25 +186,26 @@ class Recovery:
                     flight.loseFirst()
             elif self.mode == _RECOVERY and acked:
                 # A partial acknowledgment: what follows is missing as well (RFC 6582).
-                flight.loseFirst()
+                self.forced = flight.loseFirst()
             if flight.lost > lost:
                 self._lossFound(flight.lost - lost, before)
         if self.mode == _RECOVERY and self._cut:
             mss = self._window.mss
             self._reduce(delivered if self.sack else (acked or (mss if repeat else 0)))
-        elif delivered and (self.mode == _LOSS or before + self._window.mss >= self._leastUsed()):
+        elif delivered and self._isUsed(before):
             self._window.acknowledged(delivered, now, self._trip.smoothed)
-            self.limited = False
         return wait
 
-    def _leastUsed(self) -> int:
+    def _isUsed(self, before: int) -> bool:
         """
-        How much must have been on its way for the window to have been what limited us.
+        Whether the window is what limits us. One that is not used must not grow.
         """
-        window = self._window.window
-        if self.limited:
-            return 0
-        return window // 2 if window < self._window.threshold else window
+        if self._flight.una <= self.limitedTo or self.mode == _LOSS:
+            return True
+        window = self._window
+        if window.window < window.threshold:
+            return 2 * before >= window.window
+        return before + window.mss > window.window
 
     def _countDuplicates(self, repeat: bool, acked: int) -> None:
         """
@@ -246,6 +252,7 @@ class Recovery:
         self._window.timedOut(before, again)
         if not again or self.mode != _LOSS:
             self._begin(before, _LOSS)
+        self.forced = True
         self._duplicates = 0
 
     def tailLost(self, before: int) -> None:
@@ -273,11 +280,13 @@ class Recovery:
         """
         mss = self._window.mss
         self.mode = mode
+        self.forced = True
         self._cut = mode == _LOSS
         self._point = self._flight.nxt
         self._repeatedStamp = _UNDECIDED
         self._lost = 0
-        self._flightBefore = before if before > mss else mss
+        flight = self._flight
+        self._flightBefore = max(before, flight.nxt - flight.una, mss)
         self._tolerated = 0
         if self._tolerance:
             self._tolerated = int(self._tolerance * self._flightBefore) + mss
@@ -324,6 +333,7 @@ class Recovery:
 
     def _end(self) -> None:
         self.mode = _OPEN
+        self.forced = False
         self._cut = False
         self._repeatedStamp = _UNDECIDED
         self._duplicates = 0

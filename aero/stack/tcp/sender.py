@@ -60,7 +60,6 @@ class Sender:
 
     __slots__ = (
         "_config",
-        "_forced",
         "_probe",
         "_sentAt",
         "_tailEnd",
@@ -107,7 +106,6 @@ class Sender:
         self._tailEnd = -1
         self._tailRepeated = False
         self._probe = False
-        self._forced = False
         self._sentAt = -1.0
         self.rtoAt = NEVER
         self.probeAt = NEVER
@@ -177,7 +175,7 @@ class Sender:
                 return None
         pipe = nxt - una - flight.sacked - flight.lost + flight.again
         if pipe + size > self.cwnd.window and pipe > 0:
-            self.recovery.limited = True
+            self.recovery.limitedTo = nxt
             return None
         if nxt + size > self.pace.edge or len(flight.segments) - flight.head >= MAX_SEGMENTS:
             return None
@@ -247,13 +245,12 @@ class Sender:
         """
         flight = self.flight
         size = segment.end - segment.start
-        if self._forced:
-            # After a timeout one segment is sent whatever else is believed to be on its way.
-            self._forced = False
+        if self.recovery.forced:
+            self.recovery.forced = False
         else:
             pipe = flight.pipe()
             if pipe + size > self.cwnd.window and pipe > 0:
-                self.recovery.limited = True
+                self.recovery.limitedTo = flight.nxt
                 return None
             wait = self.pace.wait(size, self.cwnd, self.rtt, now)
             if wait:
@@ -325,9 +322,10 @@ class Sender:
             delivered = flight.acknowledge(ack, now, minimum)
             self.progressAt = now
             self._timeouts = 0
-            self.pace.clockRuns()
         if blocks:
             delivered += self._blocksTold(blocks, ack, now, minimum)
+        if delivered:
+            self.pace.clockRuns()
         if flight.sample >= 0.0:
             self.rtt.measured(flight.sample, now)
         elif acked and echo >= 0:
@@ -461,7 +459,6 @@ class Sender:
         self.recovery.timedOut(self._timeouts > 0, now)
         self._timeouts += 1
         self._tailEnd = -1
-        self._forced = True
         self.pace.clockRuns()
 
     def pathNarrowed(self, mss: int) -> None:

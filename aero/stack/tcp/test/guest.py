@@ -46,7 +46,7 @@ class Segment(NamedTuple):
         The edges in a selective acknowledgment.
         """
         edges = self.options.get(5, b"")
-        return [struct.unpack_from("!II", edges, at) for at in range(0, len(edges), 8)]  # type: ignore[misc]
+        return [struct.unpack_from("!II", edges, at) for at in range(0, len(edges), 8)]
 
     @property
     def stamps(self) -> tuple[int, int]:

@@ -121,6 +121,7 @@ class PropertyTests(SynchronousTestCase):
                 sendBuffer=buffers[2 + index],
                 maxEarly=buffers[3 - index],
                 userTimeout=600.0,
+                finWait2=3600.0,
             )
             for index in (0, 1)
         )
