@@ -9,7 +9,18 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.l2 import FRAME, L2_PING, L2_PONG, Ended, Guest, dhcp, message
+from tests.support.l2 import (
+    ARP_REPLY,
+    FRAME,
+    GATEWAY_IP,
+    L2_PING,
+    L2_PONG,
+    Ended,
+    Guest,
+    dhcp,
+    echo,
+    message,
+)
 from tests.support.l2case import L2Case
 from tests.support.metrics import metric
 from tests.support.websocket import frame
@@ -227,6 +238,26 @@ class StallTests(L2Case, SynchronousTestCase):
         text = "outbound websocket backpressure"
         self.assertEqual((ended.error, ended.code, ended.reason), ((9, text), 1008, text))
         self.assertEqual(metric(server, "l2_sessions_closed_backpressure_total"), 1)
+
+    def test_slow(self) -> None:
+        """
+        A guest that reads nothing for a while is not closed because its LAN has frames for it
+        (W39): they wait, or are lost as on any network, and what is asked then is answered.
+        """
+        server = self.serve()
+        guest = self.guest(server)
+        guest.connection.send(frame(message(FRAME, echo(GATEWAY_IP, bytes(1_400)))) * 8_000)
+        self.eventually(lambda: metric(server, "aero_l2_pauses_total") > 0, "never paused")
+        time.sleep(2.5)
+        self.assertEqual(metric(server, "l2_sessions_active"), 1)
+        guest.sendMessage(L2_PING, b"late")
+        count = 0
+        while (received := guest.receiveMessage())[0] == FRAME:
+            self.assertEqual(len(received[1]), 14 + 20 + 8 + 1_400)
+            count += 1
+        self.assertEqual(received, (L2_PONG, b"late"))
+        self.assertGreater(count, 100)
+        self.assertEqual(guest.arp(), ARP_REPLY)
 
     def test_beside(self) -> None:
         """

@@ -4,6 +4,7 @@ What operators see of C{/l2}: pages, metrics, captures, the end (l2.md section 2
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import tempfile
@@ -13,8 +14,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.http import request
-from tests.support.l2 import ARP_REPLY, ARP_REQUEST
-from tests.support.l2case import L2Case
+from tests.support.l2 import ARP_REPLY, ARP_REQUEST, PROTOCOL
+from tests.support.l2case import KEY, L2Case
 from tests.support.metrics import metric
 from tests.support.tools import require
 
@@ -160,6 +161,51 @@ class CaptureTests(L2Case, SynchronousTestCase):
         self.eventually(lambda: self.size() > 0, "no file")
         self.assertLessEqual(self.size(), 250)
         self.assertGreaterEqual(metric(server, "l2_capture_frames_dropped_total"), 1)
+
+
+class LogTests(L2Case, SynchronousTestCase):
+    """
+    What is logged, and what never is (section 14).
+    """
+
+    def test_events(self) -> None:
+        """
+        Refusals are logged with their reason, tunnels when they open and close; clients by their
+        network, and no credentials.
+        """
+        server = self.closed(
+            AERO_L2_AUTH_MODE="token",
+            AERO_L2_API_KEY=KEY,
+            AERO_LOG_FORMAT="json",
+            LOG_LEVEL="debug",
+        )
+        own = f"http://localhost:{server.port}"
+        self.assertEqual(self.status(server, "/l2?token=guessed-secret"), 401)
+        self.assertEqual(self.status(server, f"/l2?token={KEY}", origin="https://evil.test"), 403)
+        guest = self.guest(server, protocols=f"{PROTOCOL}, aero-l2-token.{KEY}", origin=own)
+        guest.send(b"x")
+        guest.untilEnd()
+        self.assertEqual(server.stop(), 0)
+        lines = [json.loads(line) for line in server.log]
+        rejected = [
+            line for line in lines if line["message"].startswith("rejected l2 websocket upgrade")
+        ]
+        self.assertEqual(
+            [line["reason"] for line in rejected], ["auth_invalid", "origin_not_allowed"]
+        )
+        self.assertEqual(
+            (rejected[0]["auth_reject_reason"], rejected[0]["token_present"]),
+            ("invalid_api_key", True),
+        )
+        self.assertEqual(rejected[1]["origin"], "https://evil.test")
+        for line in rejected:
+            self.assertEqual((line["level"], line["client_ip"]), ("warn", "127.0.0.0/24"))
+        for message in ("session opened", "session closed", "dropping invalid l2 message"):
+            (line,) = (line for line in lines if line["message"].startswith(message))
+            self.assertEqual(line["tunnel_id"], 1)
+        text = "\n".join(server.log)
+        for secret in (KEY, "guessed-secret", '127.0.0.1"'):
+            self.assertNotIn(secret, text)
 
 
 class ShutdownTests(L2Case, SynchronousTestCase):

@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from twisted.logger import Logger
 
+from aero.auth.cookies import sessionCookie
 from aero.auth.l2modes import (
     MISSING,
     WRONG_ORIGIN,
@@ -16,6 +17,7 @@ from aero.auth.l2modes import (
     Denied,
     L2Authenticator,
     offeredProtocols,
+    staticToken,
 )
 from aero.auth.sessions import Session
 from aero.errors import Refused
@@ -32,6 +34,9 @@ from aero.wire.l2tunnel import SUBPROTOCOL
 from .handshake import Accepted, UpgradeGate, parseTarget
 
 _log = Logger(namespace="aero.l2")
+
+#: The most characters of a header that are logged.
+_MAX_SHOWN = 200
 
 #: What counts a refusal, by its reason.
 _ROWS: dict[str, CounterRow] = {
@@ -170,7 +175,14 @@ class L2Gate:
         reason = "auth_missing" if missing else "auth_invalid"
         if result.reason == WRONG_ORIGIN:
             reason = WRONG_ORIGIN
-        self._logRefusal(reason, client, f"{result.reason} {result.why}".strip())
+        self._logRefusal(
+            reason,
+            client,
+            f"{result.reason} {result.why}".strip(),
+            auth_reject_reason=result.reason,
+            token_present=bool(staticToken(given) or given.authorization),
+            cookie_present=sessionCookie(given.cookies) is not None,
+        )
         raise Refused(401, "unauthorized", result.body, reason=reason)
 
     def _checkPlace(
@@ -194,7 +206,12 @@ class L2Gate:
         except Refused as refused:
             self._metrics.counter(rows.UPGRADE_REJECTED).inc()
             self._metrics.counter(_ROWS[refused.reason]).inc()
-            self._logRefusal(refused.reason, client)
+            self._logRefusal(
+                refused.reason,
+                client,
+                origin=_shownOrigin(origins),
+                host=_shown(hosts[0]) if hosts else "<missing>",
+            )
             raise
         return origin
 
@@ -209,17 +226,37 @@ class L2Gate:
         found = self._clients.client(_peerOf(request), client.secure, entries, ())
         return Client(found.ip, client.secure)
 
-    def _logRefusal(self, reason: str, client: Client, detail: str = "") -> None:
+    def _logRefusal(
+        self, reason: str, client: Client, detail: str = "", **fields: str | bool
+    ) -> None:
         _log.warn(
             "rejected l2 websocket upgrade ({reason}{detail})",
             reason=reason,
             detail=f": {detail}" if detail else "",
             auth_mode=self._authenticator.mode,
             client_ip=self._shown(client),
+            **fields,
         )
 
     def _shown(self, client: Client) -> str:
         return client.ip if self._fullAddresses else blurred(client.ip)
+
+
+def _shownOrigin(lines: list[bytes]) -> str:
+    """
+    An origin as logs have it.
+    """
+    if len(lines) > 1:
+        return "<multiple>"
+    return _shown(lines[0]) if lines else "<missing>"
+
+
+def _shown(value: bytes) -> str:
+    """
+    A header of a stranger, as one short word without control characters.
+    """
+    text = value[:_MAX_SHOWN].decode("latin-1")
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _peerOf(request: Any) -> str:

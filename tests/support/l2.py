@@ -224,6 +224,15 @@ def udp(
     )
 
 
+def echo(target: bytes, payload: bytes, sequence: int = 1) -> bytes:
+    """
+    A frame with an echo request of the guest.
+    """
+    head = struct.pack("!BBHHH", 8, 0, 0, 7, sequence)
+    total = checksum(head + payload)
+    return ethernet(ipv4(1, head[:2] + struct.pack("!H", total) + head[4:] + payload, target))
+
+
 def dhcp(kind: int, options: bytes = b"") -> bytes:
     """
     A frame with a DHCP message of the guest; a DISCOVER has the 286 bytes of the reference's.
