@@ -158,13 +158,15 @@ class GuestDNS:
     def _refused(self, query: Query, name: str, refusal: str) -> Deferred[bytes]:
         """
         The guest may not have a name: there is no such name. What addresses it has is of
-        interest all the same.
+        interest all the same, unless all are refused that no name led to.
         """
-        self._lan.nameRefused(refusal)
+        lan = self._lan
+        lan.nameRefused(refusal)
         static = self._static.get(name)
-        now = self._lan.clock.seconds()
-        if static is not None:
-            self._learn((static,), self._defaultTTL, now, False)
+        if lan.egress.rules.needsName:
+            pass
+        elif static is not None:
+            self._learn((static,), self._defaultTTL, lan.clock.seconds(), False)
         elif self._blockedLookups < MAX_BLOCKED_LOOKUPS and self._maxPending:
             self._blockedLookups += 1
             wanted = query._replace(qtype=A, edns=None)

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.net.lan.test.test_dnsserver -*-
+# -*- test-case-name: aero.net.lan.test.test_dns -*-
 """
 DNS for a guest over UDP and over TCP (RFC 1035 section 4.2, RFC 7766).
 """

@@ -193,9 +193,10 @@ class LAN:
     @property
     def lease(self) -> Lease | None:
         """
-        What DHCP gave the guest.
+        What DHCP gave the guest, while it lasts.
         """
-        return self.dhcp.lease
+        lease = self.dhcp.lease
+        return lease if lease is not None and self.clock.seconds() < lease.expires else None
 
     @property
     def guestAddress(self) -> str:

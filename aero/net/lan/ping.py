@@ -13,6 +13,7 @@ socket of its own for a while.
 from __future__ import annotations
 
 import socket
+import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Callable, Final
 
@@ -110,7 +111,7 @@ class _PingSocket:
             ttl = 64
             for level, kind, value in extra:
                 if level == socket.IPPROTO_IP and kind == _IP_TTL and len(value) >= 4:
-                    ttl = int.from_bytes(value[:4], "little") & 255
+                    ttl = int.from_bytes(value[:4], sys.byteorder) & 255
             if len(message) >= HEADER and message[0] == ECHO_REPLY:
                 self._pings.answered(self, addressNumber(address[0]), message, ttl)
 

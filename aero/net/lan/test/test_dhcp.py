@@ -62,6 +62,10 @@ class LeaseTests(SynchronousTestCase):
         self.assertEqual(lease.hardwareAddress, self.guest.mac)
         self.assertEqual(lease.hostName, "emulator")
         self.assertEqual(lease.expires, 86_400)
+        self.rig.reactor.advance(86_399)
+        self.assertEqual(self.rig.lan.lease, lease)
+        self.rig.reactor.advance(1)
+        self.assertIsNone(self.rig.lan.lease)
 
     def test_otherServer(self) -> None:
         """

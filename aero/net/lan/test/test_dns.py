@@ -355,6 +355,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(len(rig.reactor.tcpClients), 1)
         rig.ask("other.example")
         self.assertEqual(rig.answer().rcode(), dns.rcode.NXDOMAIN)
+        self.assertEqual(len(rig.dns.queries), 1)
         rig.reactor.advance(120)
         rig.guest.connect(PUBLIC, 80)
         self.assertEqual(len(rig.reactor.tcpClients), 1)
