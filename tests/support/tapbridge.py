@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import random
 import select
@@ -24,7 +25,8 @@ import struct
 import subprocess
 import sys
 import time
-from typing import Any
+from collections import deque
+from typing import Any, Callable
 
 from .tap import Outside, bindMount, openTAP
 
@@ -35,43 +37,63 @@ _BATCH = 64
 
 class Link:
     """
-    The NIC's side that loses frames on their way to the guest.
+    The NIC of the guest, which may lose frames on their way in.
 
     @ivar lost: Frames lost so far.
+    @ivar perfect: Whether it loses none and holds up none.
     """
 
-    def __init__(self, loss: float, seed: int, ring: int, drain: float) -> None:
+    def __init__(
+        self, deliver: Callable[[bytes], None], loss: float, seed: int, ring: int, drain: float
+    ) -> None:
         """
+        @param deliver: Called with a frame for the guest.
         @param loss: The share of frames that is lost, by a seeded chance.
         @param ring: Frames that the NIC can hold; 0 is without limit. What comes when it is full
             is lost.
         @param drain: Frames a second that the guest takes out of it.
         """
+        self._deliver = deliver
         self._loss = loss
         self._random = random.Random(seed)
         self._ring = ring
         self._drain = drain
-        self._held = 0.0
-        self._at = time.monotonic()
+        self._held: deque[bytes] = deque()
+        self._due = 0.0
         self.lost = 0
         self.perfect = not loss and not ring
 
-    def loses(self) -> bool:
+    def receive(self, frame: bytes) -> None:
         """
-        Whether the next frame is lost.
+        A frame comes in.
         """
-        if self._ring:
-            now = time.monotonic()
-            self._held = max(0.0, self._held - (now - self._at) * self._drain)
-            self._at = now
-            if self._held > self._ring - 1:
-                self.lost += 1
-                return True
-            self._held += 1
         if self._loss and self._random.random() < self._loss:
             self.lost += 1
-            return True
-        return False
+        elif not self._ring:
+            self._deliver(frame)
+        else:
+            self.handleTimeout()
+            if len(self._held) >= self._ring:
+                self.lost += 1
+                return
+            if not self._held:
+                self._due = time.monotonic() + 1 / self._drain
+            self._held.append(frame)
+
+    def nextTimeout(self) -> float | None:
+        """
+        In how many seconds the guest takes the next frame.
+        """
+        return max(0.0, self._due - time.monotonic()) if self._held else None
+
+    def handleTimeout(self) -> None:
+        """
+        The guest takes what it had the time for.
+        """
+        now = time.monotonic()
+        while self._held and self._due <= now:
+            self._deliver(self._held.popleft())
+            self._due += 1 / self._drain
 
 
 class Bridge:
@@ -86,6 +108,7 @@ class Bridge:
         self._datagrams: socket.socket | None = None
         self._tap = self._openUnix() if "here" in options else self._openTAP()
         self._link = Link(
+            self._toGuest,
             options.get("loss", 0.0),
             options.get("seed", 1),
             options.get("ring", 0),
@@ -111,7 +134,8 @@ class Bridge:
                 events = select.POLLIN | (select.POLLOUT if self._sending else 0)
                 poll.register(self._socket, events)
             tunnel = self._socket.fileno()
-            for descriptor, _ in poll.poll():
+            wait = self._link.nextTimeout()
+            for descriptor, _ in poll.poll(None if wait is None else math.ceil(wait * 1_000)):
                 if descriptor == 0:
                     line = sys.stdin.readline()
                     if not line:
@@ -122,11 +146,13 @@ class Bridge:
                 elif descriptor == tunnel and self._socket.fileno() == tunnel:
                     self._flush()
                     self._fromServer()
+            if wait is not None:
+                self._link.handleTimeout()
 
     def order(self, words: list[str]) -> str:
         """
         Do what the test says: C{stats}; C{reconnect}, with another tunnel and the same guest;
-        C{link} with the arguments of L{Link} as JSON.
+        C{link} with what L{Link} is to lose as JSON.
         """
         if words[0] == "reconnect":
             self._lost("reconnect")
@@ -134,7 +160,7 @@ class Bridge:
                 self._socket = self._connect()
             self._received, self.closed = b"", ""
         elif words[0] == "link":
-            self._link = Link(**json.loads(words[1]))
+            self._link = Link(self._toGuest, **json.loads(words[1]))
         return json.dumps(
             {
                 "sent": self.frames[0],
@@ -262,7 +288,7 @@ class Bridge:
             return
         data = self._received + data
         place, end = 0, len(data)
-        write, tap, link = os.write, self._tap, self._link
+        deliver, link = self._toGuest, self._link
         while end - place >= 2:
             size, begin = data[place + 1], place + 2
             if size == 126:
@@ -280,14 +306,20 @@ class Bridge:
                 self._control(opcode, data[begin:place])
             elif data[begin + 2] == 0:
                 self.frames[1] += 1
-                if link.perfect or not link.loses():
-                    try:
-                        write(tap, data[begin + 4 : place])
-                    except OSError:
-                        link.lost += 1
+                if link.perfect:
+                    deliver(data[begin + 4 : place])
+                else:
+                    link.receive(data[begin + 4 : place])
             elif data[begin + 2] == _PING:
                 self._send(self._message(b"\xa2\x03\x02\x00" + data[begin + 4 : place]))
         self._received = data[place:]
+
+    def _toGuest(self, frame: bytes) -> None:
+        try:
+            os.write(self._tap, frame)
+        except OSError:
+            # Its device is down, or the queue of the program at the other end is full.
+            self._link.lost += 1
 
     def _control(self, opcode: int, payload: bytes) -> None:
         """
