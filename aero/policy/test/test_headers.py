@@ -62,6 +62,19 @@ class ResponseHeadersTests(SynchronousTestCase):
             values[b"Content-Security-Policy"],
         )
 
+    def test_replacing(self) -> None:
+        """
+        One header may have another value, whatever its spelling; one that is not there stays away.
+        """
+        edge = ResponseHeaders.edge(0)
+        other = dict(edge.replacing(b"cross-origin-resource-policy", b"same-site").pairs)
+        self.assertEqual(other[b"Cross-Origin-Resource-Policy"], b"same-site")
+        self.assertEqual(list(other), [name for name, _ in edge.pairs])
+        gateway = ResponseHeaders.gateway(False)
+        self.assertEqual(
+            gateway.replacing(b"Cross-Origin-Resource-Policy", b"same-site").pairs, gateway.pairs
+        )
+
     def test_gateway(self) -> None:
         """
         The gateway alone sends its own set, and isolation where it is asked to.

@@ -4,6 +4,8 @@ Tests for the router: paths, methods, the front end and the gates.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
@@ -12,6 +14,7 @@ from aero.policy.headers import ResponseHeaders
 from aero.testing.properties import given, strategies
 from aero.testing.web import WebClient
 from aero.web.request import AeroRequest
+from aero.web.router import Router
 
 from .routes import UPGRADE, Named, Page, Refusing, makeRouter
 
@@ -339,6 +342,31 @@ class TreeTests(SynchronousTestCase):
         """
         self.assertEqual(self.client.request(b"GET", "/app/child").body, b"child")
         self.assertEqual(self.client.request(b"GET", "/base/app/child").body, b"child")
+
+    def test_gate(self) -> None:
+        """
+        A tree may have a gate of its own, which takes the place of the site's first one and has
+        C{OPTIONS} too.
+        """
+        passed: list[tuple[str, bytes]] = []
+
+        class Noting:
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            def admits(self, request: Any) -> bool:
+                passed.append((self.name, request.method))
+                return True
+
+        router = Router(gates=[Noting("origin"), Noting("rate")])
+        leaf = Page()
+        router.addTree("/images", leaf, Noting("own"))
+        client = WebClient(router)
+        self.assertEqual(client.request(b"GET", "/images/a/b").text(), "page a|b")
+        self.assertEqual(passed, [("own", b"GET"), ("rate", b"GET")])
+        passed.clear()
+        client.request(b"GET", "/other")
+        self.assertEqual(passed, [("origin", b"GET"), ("rate", b"GET")])
 
     def test_longest(self) -> None:
         """
