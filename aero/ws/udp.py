@@ -200,6 +200,8 @@ class UDPProtocol(BatchingProtocol):
         See L{aero.net.udp.engine.DatagramSink}.
         """
         self.sendMessages(messages)
+        if self._udp is not None and not self.sendingIsPaused:
+            self._writeNow()  # a datagram is about now, and a turn of the reactor costs more
 
     def sendingPaused(self) -> None:
         """
