@@ -31,6 +31,15 @@ class Wrong(Aero):
         }
 
 
+class Past(Aero):
+    """
+    Aero at the moment for which the shared tokens were made.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options | {"now": lambda: 1_700_000_000.0})
+
+
 class _Raising(Resource):
     isLeaf = True
 
