@@ -62,6 +62,12 @@ class TargetTests(SynchronousTestCase):
         """
         self._keeps("dhcpv4")
 
+    def test_guestLAN(self) -> None:
+        """
+        Whatever a guest sends, its LAN goes on, stays within its bounds, and leaves nothing.
+        """
+        self._keeps("guestlan")
+
     def test_tcpMux(self) -> None:
         """
         Frames are the same however they arrive.
