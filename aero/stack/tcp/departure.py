@@ -39,10 +39,10 @@ def output(connection: Connection, now: float, out: list[Outgoing], stop: int) -
     sender = connection.sender
     if connection.state in TRANSMITTING:
         _sendData(connection, now, out, stop)
-        if sender.persistProbe:
+        if sender.persistProbe and len(out) < stop:
             sender.persistProbe = False
             out.append(_bare(connection, now, sender.flight.nxt - 1))
-    if connection.keepProbe:
+    if connection.keepProbe and len(out) < stop:
         connection.keepProbe = False
         out.append(_bare(connection, now, sender.flight.nxt - 1))
     while connection.ackDue and len(out) < stop:

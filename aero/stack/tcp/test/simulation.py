@@ -142,9 +142,12 @@ class Simulation:
         *,
         seed: int = 0,
         slow: bool = False,
+        pauses: float = 0.0,
     ) -> None:
         """
         @param slow: Whether the applications read only some of what is there.
+        @param pauses: The chance that the tunnel takes nothing for a moment when there is
+            something to send.
         """
         self.left, self.right = left, right
         self.links = toRight, toLeft
@@ -152,6 +155,8 @@ class Simulation:
         self.turns = 0
         self._random = Random(seed)
         self._slow = slow
+        self._pauses = pauses
+        self._paused = [0.0, 0.0]
 
     def run(self, most: float) -> None:
         """
@@ -174,10 +179,14 @@ class Simulation:
         for side, link in zip((self.right, self.left), self.links, strict=True):
             for packet in link.receive(self.now):
                 side.packetReceived(packet, self.now)
-        for side, link in zip((self.left, self.right), self.links, strict=True):
+        for index, side in enumerate((self.left, self.right)):
+            link = self.links[index]
             side.table.handleTimeout(self.now + side.shift)
             side.work(self.now, self._read)
-            while side.table.hasSegments():
+            while side.table.hasSegments() and self.now >= self._paused[index]:
+                if self._random.random() < self._pauses:
+                    self._paused[index] = self.now + 0.5 * self._random.random()
+                    break
                 packets = side.packetsToSend(self.now, 64)
                 for packet in packets:
                     link.send(packet, self.now)
@@ -193,6 +202,8 @@ class Simulation:
         for side in (self.left, self.right):
             at = side.table.nextTimeout()
             times.append(None if at is None else at - side.shift)
+            if side.table.hasSegments():
+                times += [until for until in self._paused if until > self.now]
             if side.toConsume:
                 times.append(self.now + 0.003)
         return min((at for at in times if at is not None), default=None)

@@ -5,6 +5,7 @@ Two stacks over a link that loses, repeats and overtakes, in simulated time.
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,6 +31,7 @@ def build(
     links: tuple[LossyLink, LossyLink] | None = None,
     mtu: int = 1500,
     slow: bool = False,
+    pauses: float = 0.0,
 ) -> Simulation:
     """
     A connection from the left to the right.
@@ -49,7 +51,7 @@ def build(
         for index in (0, 1)
     ]
     toRight, toLeft = links or (LossyLink(seed), LossyLink(seed + 1))
-    return Simulation(sides[0], sides[1], toRight, toLeft, seed=seed, slow=slow)
+    return Simulation(sides[0], sides[1], toRight, toLeft, seed=seed, slow=slow, pauses=pauses)
 
 
 class PropertyTests(SynchronousTestCase):
@@ -92,6 +94,7 @@ class PropertyTests(SynchronousTestCase):
         buffers=st.tuples(*(st.sampled_from((2_000, 9_000, 65_535, 262_144)) for _ in range(4))),
         mtu=st.sampled_from((128, 576, 1500, 9000, 65_535)),
         slow=st.booleans(),
+        pauses=st.sampled_from((0.0, 0.02, 0.2)),
     )
     def test_streamsAreEqual(
         self,
@@ -105,10 +108,11 @@ class PropertyTests(SynchronousTestCase):
         buffers: tuple[int, ...],
         mtu: int,
         slow: bool,
+        pauses: float,
     ) -> None:
         """
-        Whatever is lost, repeated and overtaken, with whatever options and buffers, and
-        wherever the sequence numbers wrap: both streams arrive, both ends close, no timer and
+        Whatever is lost, repeated and overtaken, with whatever options and buffers, wherever
+        the sequence numbers wrap, and however often the tunnel takes nothing: both streams arrive, both ends close, no timer and
         nothing in memory is left, and no end ever held more than its limits.
         """
         configs = tuple(
@@ -137,5 +141,72 @@ class PropertyTests(SynchronousTestCase):
             links=(links[0], links[1]),
             mtu=mtu,
             slow=slow,
+            pauses=pauses,
         )
         self.check(simulation, 3600.0)
+
+
+class SpeedTests(SynchronousTestCase):
+    """
+    How long a download takes on links that lose, in simulated time. The guest's driver needs 50
+    microseconds for a frame.
+    """
+
+    def seconds(self, size: int = 3_000_000, delay: float = 0.0005, **faults: Any) -> float:
+        """
+        How long a download of so many bytes takes.
+
+        @param faults: As for C{LossyLink}.
+        """
+        simulation = build(
+            5,
+            sizes=(0, size),
+            configs=(TCPConfig(), TCPConfig()),
+            links=(
+                LossyLink(5, delay=delay),
+                LossyLink(6, delay=delay, service=50e-6, **faults),
+            ),
+        )
+        simulation.run(120.0)
+        self.assertEqual(bytes(simulation.left.received), simulation.right.stream)
+        # The last thing that happens is the end of TIME-WAIT.
+        return simulation.now - TCPConfig().timeWait
+
+    def test_window(self) -> None:
+        """
+        On a link that loses nothing only the driver, or else the window in a round trip, is
+        what limits a download.
+        """
+        self.assertLess(self.seconds(), 1.05 * 3_000_000 / 1448 * 50e-6)
+        trips = 6_000_000 / 262_144
+        self.assertLess(self.seconds(6_000_000, 0.025), 1.5 * trips * 0.05)
+
+    def test_loss(self) -> None:
+        """
+        With one frame in a hundred lost a download keeps most of its speed, and with one in
+        twenty some of it.
+        """
+        best = self.seconds()
+        shares = [round(best / self.seconds(loss=loss), 2) for loss in (0.01, 0.05)]
+        self.assertGreater(shares[0], 0.8, shares)
+        self.assertGreater(shares[1], 0.3, shares)
+
+    def test_ring(self) -> None:
+        """
+        A ring of eight frames costs next to nothing, in a short round trip and a long one.
+        """
+        for delay, least in ((0.0005, 0.9), (0.005, 0.4), (0.025, 0.9)):
+            best = self.seconds(delay=delay)
+            share = round(best / self.seconds(delay=delay, ring=8), 2)
+            self.assertGreater(share, least, delay)
+
+    def test_ringAtStart(self) -> None:
+        """
+        What is sent before the first acknowledgment fits a ring of eight frames, however slow
+        the driver is.
+        """
+        toLeft = LossyLink(1, ring=8, service=0.01)
+        simulation = build(1, sizes=(0, 11_584), links=(LossyLink(1), toLeft))
+        simulation.run(60.0)
+        self.assertEqual(bytes(simulation.left.received), simulation.right.stream)
+        self.assertEqual(toLeft.overrun, 0)
