@@ -27,7 +27,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Callable, Iterator, cast
+from typing import Any, Callable, Iterator
 
 from tests.bench import tcp as bench
 from tests.bench.tcp import MIB, Server, frame, loop, start, startAero
@@ -127,75 +127,37 @@ class Peer:
     dialect: AeroMux | Wisp
 
 
-class Load(asyncio.BufferedProtocol):
+class Load(bench.Load):
     """
     One WebSocket whose streams move bytes one way. It looks at heads and at nothing else.
-
-    @ivar done: Fires when all streams have moved theirs.
     """
 
     def __init__(
         self, peer: Peer, target: int, streams: int, size: int, up: bool, stalled: bool
     ) -> None:
-        self.peer = peer
+        super().__init__(peer.server.path, peer.server.cookie, size, up)
         self.dialect = peer.dialect
+        self.offer = self.dialect.protocol
         self.target = target
-        self.size = size
-        self.up = up
         self.stalled = stalled
-        self.done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self.left = dict.fromkeys(range(1, streams + 1), 5 if up else size)
-        self.sent = dict.fromkeys(self.left, 0)
+        self.sentOn = dict.fromkeys(self.left, 0)
         self.credits: dict[int, int] = {}
         self.window = 1 << 60
-        self.buffer = bytearray(512 * 1024)
-        self.rest = b""
-        self.open = False
-        self.inMessage = self.inPayload = 0
-        self.head = b""
+        self.inPayload = 0
+        self.muxHead = b""
         self.kind = self.stream = 0
         self.payload = b""
-        self.writable = True
         self.uploads = {
             stream: frame(self.dialect.data(stream, _BLOCK)) for stream in (self.left if up else ())
         }
-        self.turns: Iterator[int] = iter(())
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        offer = self.dialect.protocol
-        line = f"Sec-WebSocket-Protocol: {offer}\r\n" if offer else ""
-        self.transport.write(
-            f"GET {self.peer.server.path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            f"{line}Cookie: {self.peer.server.cookie}\r\n\r\n".encode()
-        )
-
-    def get_buffer(self, hint: int) -> bytearray:
-        return self.buffer
-
-    def buffer_updated(self, count: int) -> None:
-        data = memoryview(self.buffer)[:count]
-        if self.rest or not self.open:
-            data = memoryview(self.rest + bytes(data))
-            self.rest = b""
-        if not self.open:
-            whole = bytes(data)
-            end = whole.find(b"\r\n\r\n")
-            if end < 0:
-                self.rest = whole
-                return
-            if not whole.startswith(b"HTTP/1.1 101"):
-                self.done.set_exception(RuntimeError(whole[:300].decode("latin-1")))
-                return
-            self.open = True
-            data = data[end + 4 :]
-            if self.dialect.isCredit < 0:
-                self.begin()
-        self.parse(data)
-        if self.up:
-            self.send()
+    def opened(self) -> None:
+        """
+        Begin, unless there are no credits yet.
+        """
+        if self.dialect.isCredit < 0:
+            self.begin()
 
     def begin(self) -> None:
         """
@@ -215,69 +177,42 @@ class Load(asyncio.BufferedProtocol):
             parts.append(frame(self.dialect.data(stream, order)))
             self.credits[stream] = self.window - 1
         self.transport.write(b"".join(parts))
+        if self.up:
+            self.send()
 
-    def parse(self, data: memoryview) -> None:
+    def took(self, data: memoryview) -> None:
         """
-        Take WebSocket frames.
+        Take a part of the frames inside of the WebSocket's.
         """
-        at, end = 0, len(data)
-        while at < end:
-            if self.inMessage:
-                step = min(self.inMessage, end - at)
-                self.inMessage -= step
-                self.take(data[at : at + step])
-                at += step
-                continue
-            left = end - at
-            if left < 2 or left < (begin := {126: 4, 127: 10}.get(data[at + 1] & 127, 2)):
-                self.rest = bytes(data[at:])
-                return
-            size = data[at + 1] & 127
-            if begin > 2:
-                size = int.from_bytes(data[at + 2 : at + begin], "big")
-            if data[at] & 15 > 2:
-                if left < begin + size:
-                    self.rest = bytes(data[at:])
-                    return
-                at += begin + size
-                continue
-            self.inMessage = size
-            at += begin
-
-    def take(self, data: memoryview) -> None:
-        """
-        Take a part of the frames inside of them.
-        """
-        at, end = 0, len(data)
+        at, end = 0, len(data) if self.isData else 0
         while at < end:
             if self.inPayload:
                 step = min(self.inPayload, end - at)
                 self.inPayload -= step
-                self.took(data[at : at + step], step)
+                self.tookPayload(data[at : at + step], step)
                 at += step
                 continue
-            need = self.dialect.headBytes - len(self.head)
-            self.head += bytes(data[at : at + need])
+            need = self.dialect.headBytes - len(self.muxHead)
+            self.muxHead += bytes(data[at : at + need])
             at += need
-            if len(self.head) < self.dialect.headBytes:
+            if len(self.muxHead) < self.dialect.headBytes:
                 return
-            behind = max(0, end - at) + self.inMessage
-            self.kind, self.stream, self.inPayload = self.dialect.head(self.head, behind)
-            self.head = self.payload = b""
+            behind = max(0, end - at) + self.inFrame
+            self.kind, self.stream, self.inPayload = self.dialect.head(self.muxHead, behind)
+            self.muxHead = self.payload = b""
 
-    def took(self, data: memoryview, size: int) -> None:
+    def tookPayload(self, data: memoryview, size: int) -> None:
         """
         A part of a payload is there.
         """
         if self.kind == self.dialect.isData:
             left = self.left.get(self.stream)
             if left is not None:
-                left -= size
-                self.left[self.stream] = left
-                if left <= 0:
+                self.left[self.stream] = left - size
+                if left <= size:
                     del self.left[self.stream]
-                    if not self.left and not self.done.done():
-                        self.done.set_result(time.perf_counter() - self.started)
+                    if not self.left:
+                        self.finish()
         elif self.kind == self.dialect.isCredit:
             self.payload += bytes(data)
             if self.inPayload:
@@ -285,6 +220,8 @@ class Load(asyncio.BufferedProtocol):
             credit = int.from_bytes(self.payload, "little")
             if self.stream:
                 self.credits[self.stream] = credit
+                if self.up:
+                    self.send()
             else:
                 self.window = credit
                 self.begin()
@@ -302,25 +239,12 @@ class Load(asyncio.BufferedProtocol):
                     continue
                 self.transport.write(self.uploads[stream])
                 self.credits[stream] -= 1
-                self.sent[stream] += CHUNK
+                self.sentOn[stream] += CHUNK
                 moved = True
-                if self.sent[stream] >= self.size:
+                if self.sentOn[stream] >= self.size:
                     del self.uploads[stream]
             if not moved:
                 return
-
-    def pause_writing(self) -> None:
-        self.writable = False
-
-    def resume_writing(self) -> None:
-        self.writable = True
-        if self.up and self.open:
-            self.send()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            left = sum(self.left.values())
-            self.done.set_exception(RuntimeError(f"closed with {left} bytes to come: {error}"))
 
 
 async def move(

@@ -131,16 +131,19 @@ UPLOAD = frame(secrets.token_bytes(CHUNK))
 class Load(asyncio.BufferedProtocol):
     """
     One WebSocket that moves bytes one way. It looks at frame headers and at nothing else.
+
+    @cvar offer: The subprotocol that it offers.
+    @ivar done: Fires when everything was moved.
     """
 
-    def __init__(
-        self, path: str, cookie: str, size: int, up: bool, done: asyncio.Future[None]
-    ) -> None:
+    offer = "binary"
+
+    def __init__(self, path: str, cookie: str, size: int, up: bool) -> None:
         self.path = path
         self.cookie = cookie
         self.size = size
         self.up = up
-        self.done = done
+        self.done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self.buffer = bytearray(512 * 1024)
         self.head = b""
         self.open = False
@@ -149,54 +152,67 @@ class Load(asyncio.BufferedProtocol):
         self.isData = False
         self.sent = 0
         self.writable = True
+        self.started = time.perf_counter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        offer = f"Sec-WebSocket-Protocol: {self.offer}\r\n" if self.offer else ""
         self.transport.write(
             f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            f"Sec-WebSocket-Protocol: binary\r\nCookie: {self.cookie}\r\n\r\n".encode()
+            f"{offer}Cookie: {self.cookie}\r\n\r\n".encode()
         )
 
     def get_buffer(self, hint: int) -> bytearray:
         return self.buffer
 
     def buffer_updated(self, count: int) -> None:
+        data = memoryview(self.buffer)[:count]
         if self.open and not self.head and self.inFrame >= count:
             self.inFrame -= count
-            self.took(count)
+            self.took(data)
             return
-        data = self.head + bytes(memoryview(self.buffer)[:count])
+        data = memoryview(self.head + bytes(data))
         self.head = b""
         if not self.open:
-            end = data.find(b"\r\n\r\n")
+            whole = bytes(data)
+            end = whole.find(b"\r\n\r\n")
             if end < 0:
-                self.head = data
+                self.head = whole
                 return
-            if not data.startswith(b"HTTP/1.1 101"):
-                self.done.set_exception(RuntimeError(data[:300].decode("latin-1")))
+            if not whole.startswith(b"HTTP/1.1 101"):
+                self.done.set_exception(RuntimeError(whole[:300].decode("latin-1")))
                 return
             self.open = True
             data = data[end + 4 :]
-            letter = "U" if self.up else "D"
-            self.transport.write(frame(f"{letter}{self.size}\n".encode()))
-            if self.up:
-                self.send()
+            self.opened()
         self.parse(data)
 
-    def parse(self, data: bytes) -> None:
+    def opened(self) -> None:
+        """
+        The handshake is done: say what the connection is for.
+        """
+        letter = "U" if self.up else "D"
+        self.transport.write(frame(f"{letter}{self.size}\n".encode()))
+        if self.up:
+            self.send()
+
+    def parse(self, data: memoryview) -> None:
+        """
+        Take frames.
+        """
         position = 0
         while position < len(data):
             if self.inFrame:
                 step = min(self.inFrame, len(data) - position)
                 self.inFrame -= step
+                self.took(data[position : position + step])
                 position += step
-                self.took(step)
                 continue
             left = len(data) - position
             if left < 2 or left < (start := {126: 4, 127: 10}.get(data[position + 1] & 127, 2)):
-                self.head = data[position:]
+                self.head = bytes(data[position:])
                 return
             size = data[position + 1] & 127
             if start > 2:
@@ -205,14 +221,27 @@ class Load(asyncio.BufferedProtocol):
             self.inFrame = size
             position += start
 
-    def took(self, count: int) -> None:
+    def took(self, data: memoryview) -> None:
+        """
+        A part of the payload of a frame is there.
+        """
         if not self.isData:
             return
-        self.received += count
-        if self.received >= (5 if self.up else self.size) and not self.done.done():
-            self.done.set_result(None)
+        self.received += len(data)
+        if self.received >= (5 if self.up else self.size):
+            self.finish()
+
+    def finish(self) -> None:
+        """
+        Everything was moved.
+        """
+        if not self.done.done():
+            self.done.set_result(time.perf_counter() - self.started)
 
     def send(self) -> None:
+        """
+        Send what may be sent.
+        """
         while self.writable and self.sent < self.size:
             self.sent += CHUNK
             self.transport.write(UPLOAD)
@@ -240,13 +269,10 @@ async def move(server: Server, streams: int, size: int, up: bool) -> float:
     waiting, transports = [], []
     started = time.perf_counter()
     for _ in range(streams):
-        done: asyncio.Future[None] = running.create_future()
-        transport, _protocol = await running.create_connection(
-            lambda done=done: Load(server.path, server.cookie, size, up, done),  # type: ignore[misc]
-            "127.0.0.1",
-            server.port,
+        transport, load = await running.create_connection(
+            lambda: Load(server.path, server.cookie, size, up), "127.0.0.1", server.port
         )
-        waiting.append(done)
+        waiting.append(load.done)
         transports.append(transport)
     await asyncio.wait_for(asyncio.gather(*waiting), 60)
     elapsed = time.perf_counter() - started
