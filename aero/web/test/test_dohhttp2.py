@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.net.dns.exchange import ExchangeFailed
 from aero.net.dns.test.fakes import FakeEndpoint
+from aero.testing.properties import given, strategies
 from aero.web.dohconnection import IDLE, MAX_HEADER_BYTES
 from aero.web.dohhttp2 import HTTP2Poster
 
@@ -393,6 +394,28 @@ class EndTests(_PosterCase):
         waiting = self.poster.post(b"message")
         self.upstream().transport.protocol.dataReceived(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(200_000))
         self.assertFailed(waiting, "flood")
+
+    @given(strategies.lists(strategies.binary(max_size=60), max_size=6), strategies.booleans())
+    def test_anything(self, pieces: list[bytes], answered: bool) -> None:
+        """
+        Whatever an upstream sends, before or after what it should, a message is answered or
+        fails in words once the connection is gone, and nothing of it is left.
+        """
+        self.makePoster()
+        waiting = self.poster.post(b"message")
+        upstream = self.upstream()
+        found: list[Any] = []
+        waiting.addBoth(found.append)
+        if answered:
+            upstream.h2.send_headers(1, HEAD)
+            pieces.insert(len(pieces) // 2, upstream.h2.data_to_send())
+        for piece in pieces:
+            upstream.transport.protocol.dataReceived(piece)
+        upstream.transport.end()
+        self.assertEqual(len(found), 1)
+        if not isinstance(found[0], bytes):
+            found[0].trap(ExchangeFailed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_noMoreIds(self) -> None:
         """
