@@ -26,6 +26,7 @@ from aero.web.relayendpoint import (
 )
 from aero.web.relaygates import RelayOriginGate
 from aero.ws.endpoint import WebSocketEndpoint
+from aero.ws.l2backend import Backends
 from aero.ws.udp import UDPEndpoint, UDPProtocol
 
 from .l2 import L2Service
@@ -182,7 +183,9 @@ class RelayService(Service):
                 events=parts.relaySessions.events,
                 now=parts.now,
             )
-        return None
+        return Backends(
+            parts.settings.bridge, reactor=parts.reactor, events=parts.relaySessions.events
+        )
 
     def _logStart(self) -> None:
         settings = self.parts.settings
