@@ -6,6 +6,8 @@ of what guests do.
 from __future__ import annotations
 
 import atexit
+import subprocess
+import sys
 import time
 from functools import cache
 from typing import Any
@@ -18,9 +20,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from .support.l2case import L2Case
 from .support.metrics import metric
 from .support.nameservers import Dnsmasq
-from .support.server import Aero
+from .support.server import ROOT, Aero
 from .support.station import Station, UDPEcho
 from .support.targets import Target, echo
+from .support.tools import missing, require
 
 PLACE = "203.0.113.10"
 STATIC = "echo.local=203.0.113.10,other.local=203.0.113.11"
@@ -362,6 +365,33 @@ class OtherTests(ServiceCase, SynchronousTestCase):
         guest.until(lambda: guest.echoes, "answered")
         guest.wait(0.3)
         self.assertEqual(guest.echoes, [("10.0.2.2", 7, b"x" * 1_000)])
+
+    def test_pingSockets(self) -> None:
+        """
+        Where the system has ping sockets for the server, pings get to the outside and back;
+        where it has none there is silence.
+        """
+        allow = "echo '0 0' > /proc/sys/net/ipv4/ping_group_range"
+        for prepare, expected in (
+            (allow, ["127.0.0.1 1 3", "127.0.0.9 2 900", "sent 2", "answered 2", "unavailable 0"]),
+            ("true", ["sent 0", "answered 0", "unavailable 2"]),
+        ):
+            commands = (
+                "ip link set lo up",
+                prepare,
+                f"exec {sys.executable} -m tests.support.pingguest",
+            )
+            result = subprocess.run(
+                [require("unshare"), "-r", "-n", "sh", "-e", "-c", "; ".join(commands)],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            if result.returncode and "unshare" in result.stderr:
+                missing(f"no network namespaces: {result.stderr}")
+            self.assertEqual(result.stdout.splitlines(), expected, result.stderr)
 
     def test_firstHop(self) -> None:
         """
