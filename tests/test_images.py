@@ -14,6 +14,7 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -295,6 +296,27 @@ class DownloadTests(_ImagesTestCase):
         while metric(server, "aero_image_downloads") or server.descriptors() > open:
             self.assertLess(time.monotonic(), deadline, "a download never ended")
             time.sleep(0.05)
+
+    def test_cold(self) -> None:
+        """
+        What is not in memory is read in threads, and arrives all the same.
+        """
+        server = self.server
+        source = _images() / "small.img"
+        with source.open("r+b") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            try:
+                os.preadv(file.fileno(), (bytearray(1),), 12 << 20, os.RWF_NOWAIT)
+            except BlockingIOError:
+                pass
+            else:
+                raise SkipTest("this file system keeps everything in memory")
+        before = metric(server, "aero_image_cold_reads_total")
+        got = _directory() / "small.img"
+        self.download("small.img", "-o", str(got))
+        self.assertTrue(got.read_bytes() == source.read_bytes())
+        self.assertGreater(metric(server, "aero_image_cold_reads_total"), before)
 
     def test_replaced(self) -> None:
         """

@@ -25,6 +25,10 @@ DOWNLOADS = GaugeRow(
     "aero_image_downloads",
     "Responses with image bytes that are under way.",
 )
+COLD_READS = CounterRow(
+    "aero_image_cold_reads_total",
+    "Blocks of images that were not in memory, and so were read from disk in a thread.",
+)
 BYTES = CounterRow(
     "aero_image_bytes_total",
     "Bytes of images that were sent.",

@@ -10,7 +10,9 @@ than completed with bytes of another version.
 Reads happen on the reactor thread. A block is at most L{BLOCK} bytes: copying it out of the
 page cache takes tens of microseconds, less than handing the work to a thread and back, and
 even a cold block of a local disk is read ahead by the kernel because the access is
-sequential. Compressing, which is slow, is what threads are for.
+sequential. Compressing, which is slow, is what threads are for. Disk images are read here and
+there and do not fit in any cache, so for them a sender may be given threads for the blocks that
+are not in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import os
 from collections import deque
 from typing import Any, Callable, Final, Iterable, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
@@ -34,8 +38,19 @@ BLOCK: Final = 262_144
 #: and smaller blocks keep that count close to where the stream wants it.
 FRAMED_BLOCK: Final = 131_072
 
+#: Bytes between two that are looked for in the page cache; the least that Linux reads ahead.
+PROBE_STRIDE: Final = 65_536
+
+_NOWAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
+
+#: Runs a function that may wait for a disk, somewhere else.
+Runner = Callable[..., Deferred[bytes]]
+
 #: Blocks written before other connections get a turn, when the transport never says stop.
 BURST: Final = 4
+
+
+_log = Logger()
 
 
 class Torn(Exception):
@@ -50,6 +65,11 @@ class Body(Protocol):
     """
 
     size: int
+
+    def isReady(self, offset: int, length: int) -> bool:
+        """
+        Whether these bytes can be read without waiting for a disk, as far as that can be told.
+        """
 
     def read(self, offset: int, length: int) -> bytes:
         """
@@ -72,6 +92,12 @@ class MemoryBody:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.size = len(data)
+
+    def isReady(self, offset: int, length: int) -> bool:
+        """
+        Always.
+        """
+        return True
 
     def read(self, offset: int, length: int) -> bytes:
         """
@@ -99,6 +125,12 @@ class FileBody:
         self.size = stamp.size
         self._descriptor = descriptor
         self._stamp = stamp
+
+    def isReady(self, offset: int, length: int) -> bool:
+        """
+        Whether the page cache has these bytes; see L{isCached}.
+        """
+        return isCached(self._descriptor, offset, length)
 
     def read(self, offset: int, length: int) -> bytes:
         """
@@ -131,6 +163,27 @@ def readExactly(descriptor: int, stamp: Stamp, offset: int, length: int) -> byte
     if len(data) != length or status.st_mtime_ns != stamp.modified or status.st_size != stamp.size:
         raise Torn
     return data
+
+
+def isCached(descriptor: int, offset: int, length: int) -> bool:
+    """
+    Whether the page cache has a part of a file.
+
+    A byte of every L{PROBE_STRIDE} is asked for without waiting, as the kernel reads ahead in
+    larger pieces than that. Where a file system cannot answer, everything counts as there.
+    """
+    if _NOWAIT is None:
+        return True
+    probe = bytearray(1)
+    last = offset + length - 1
+    try:
+        for at in (*range(offset, last, PROBE_STRIDE), last):
+            os.preadv(descriptor, (probe,), at, _NOWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def isBackedUp(request: Request) -> bool:
@@ -172,17 +225,21 @@ class BodySender:
         *,
         clock: IReactorTime,
         torn: Callable[[], None],
+        run: Runner | None = None,
     ) -> None:
         """
         @param body: Closed when the response ends, in whatever way.
         @param pieces: Literal bytes and ranges of the body, in the order to be sent.
         @param torn: Called when the response had to be broken off.
+        @param run: Reads what is not in memory; by default that happens here.
         """
         self._request = request
         self._body = body
         self._pieces: deque[bytes | ByteRange] = deque(pieces)
         self._clock = clock
         self._torn = torn
+        self._run = run
+        self._reading = False
         self._block = FRAMED_BLOCK if request.clientproto == b"HTTP/2" else BLOCK
         self._paused = False
         self._writing = False
@@ -219,7 +276,7 @@ class BodySender:
 
     def _write(self) -> None:
         # A transport may resume its producer from inside write(); the loop below goes on then.
-        if self._writing or self._turn is not None:
+        if self._writing or self._reading or self._turn is not None:
             return
         self._writing = True
         budget = BURST
@@ -230,28 +287,75 @@ class BodySender:
                 elif budget == 0:
                     self._turn = self._clock.callLater(0, self._nextTurn)
                     break
+                elif self._run is not None and self._mustWait():
+                    self._readLater(self._run)
+                    break
                 else:
                     budget -= 1
                     self._request.write(self._nextBlock())
         except Torn:
-            self._close()
-            self._torn()
-            abort(self._request)
+            self._breakOff()
         finally:
             self._writing = False
+
+    def _mustWait(self) -> bool:
+        piece = self._pieces[0]
+        if isinstance(piece, bytes):
+            return False
+        return not self._body.isReady(piece.start, min(self._block, piece.stop - piece.start))
+
+    def _readLater(self, run: Runner) -> None:
+        """
+        Have the next block read while others get their turn.
+        """
+        self._reading = True
+        start, length = self._takeRange()
+        run(self._body.read, start, length).addCallback(self._read).addErrback(self._readFailed)
+
+    def _read(self, data: bytes) -> None:
+        self._reading = False
+        if self._done:
+            # The client left meanwhile, and the file had to stay open for the thread.
+            self._body.close()
+            return
+        self._request.write(data)
+        self._turn = self._clock.callLater(0, self._nextTurn)
+
+    def _readFailed(self, failure: Failure) -> None:
+        self._reading = False
+        if self._done:
+            self._body.close()
+            return
+        if failure.check(Torn) is None:
+            _log.failure("A block of a file cannot be read", failure=failure)
+        self._breakOff()
+
+    def _breakOff(self) -> None:
+        self._close()
+        self._torn()
+        abort(self._request)
 
     def _nextTurn(self) -> None:
         self._turn = None
         self._write()
 
     def _nextBlock(self) -> bytes:
-        piece = self._pieces.popleft()
+        piece = self._pieces[0]
         if isinstance(piece, bytes):
+            self._pieces.popleft()
             return piece
+        return self._body.read(*self._takeRange())
+
+    def _takeRange(self) -> tuple[int, int]:
+        """
+        Take the next block off the range that comes next: its offset and length.
+        """
+        piece = self._pieces.popleft()
+        assert isinstance(piece, ByteRange)
         stop = min(piece.start + self._block, piece.stop)
         if stop < piece.stop:
             self._pieces.appendleft(ByteRange(stop, piece.stop))
-        return self._body.read(piece.start, stop - piece.start)
+        return piece.start, stop - piece.start
 
     def _finish(self) -> None:
         self._close()
@@ -263,7 +367,8 @@ class BodySender:
 
     def _close(self) -> None:
         self._done = True
-        self._body.close()
+        if not self._reading:
+            self._body.close()
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None

@@ -13,6 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Final
 
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
@@ -21,6 +23,7 @@ from aero.auth.sessions import Sessions
 from aero.errors import ConfigurationError
 from aero.metrics import Metrics
 from aero.metrics import images as rows
+from aero.net.daemonthreads import DaemonThreadPool
 from aero.settings.images import IMMUTABLE, ImageSettings
 
 from .credentials import sessionOf
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 #: How often to look at a name that keeps being replaced while it is looked at.
 _ATTEMPTS: Final = 3
+
+#: Threads that read images from disks. What a disk does at once is not much more.
+READERS: Final = 8
 
 #: Of anything but a manifest. Whatever an image holds, it is nothing to be shown.
 _BINARY: Final = b"application/octet-stream"
@@ -58,11 +64,13 @@ class ImageTree:
         now: Callable[[], float],
         metrics: Metrics,
         reactor: Any,
+        pool: Any = None,
     ) -> None:
         """
         @param sessions: Gives what checks session cookies; asked only where one is required.
         @param now: The wall clock, in seconds since 1970.
         @param reactor: Provides C{IReactorTime} and C{IReactorFromThreads}.
+        @param pool: The threads that wait for disks, started; by default L{READERS} of its own.
         @raise ConfigurationError: The directory cannot be used.
         """
         try:
@@ -81,6 +89,13 @@ class ImageTree:
         self._caching = _caching(settings)
         self._metrics = metrics
         self._gauge = metrics.gauge(rows.DOWNLOADS)
+        self._coldReads = metrics.counter(rows.COLD_READS)
+        self._reactor = reactor
+        if pool is None:
+            # There is no thread before there is something to do.
+            pool = DaemonThreadPool(0, READERS, "images")
+            pool.start()
+        self._pool = pool
         self._files = FileServer(
             hotBytes=0,
             compressor=None,
@@ -88,6 +103,7 @@ class ImageTree:
             clock=reactor,
             responses=rows.RESPONSES,
             torn=rows.TORN,
+            run=self._runLater,
         )
 
     def close(self) -> None:
@@ -95,6 +111,13 @@ class ImageTree:
         Let go of the directory.
         """
         self._root.close()
+
+    def _runLater(self, function: Callable[..., bytes], *arguments: Any) -> Deferred[bytes]:
+        """
+        Read what is not in memory, in a thread.
+        """
+        self._coldReads.inc()
+        return deferToThreadPool(self._reactor, self._pool, function, *arguments)
 
     def getChildWithDefault(self, name: bytes, request: Request) -> ImageTree:
         """

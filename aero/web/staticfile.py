@@ -24,7 +24,7 @@ from .bytescache import BytesCache
 from .compress import Compressor
 from .conditional import Verdict, evaluate, httpDate, rangeApplies
 from .document import Document, Variant, codedVariants
-from .filebody import Body, BodySender, FileBody, MemoryBody, Torn, isBackedUp
+from .filebody import Body, BodySender, FileBody, MemoryBody, Runner, Torn, isBackedUp
 from .ranges import ByteRange, Unsatisfiable, multipart, parseRange
 from .replies import isOver, replyError
 from .webroot import Denied, Location, Missing, Stamp
@@ -56,6 +56,7 @@ class FileServer:
         clock: IReactorTime,
         responses: CounterRow = rows.RESPONSES,
         torn: CounterRow = rows.TORN,
+        run: Runner | None = None,
         boundary: Callable[[], bytes] = lambda: os.urandom(16).hex().encode("ascii"),
     ) -> None:
         """
@@ -63,11 +64,13 @@ class FileServer:
         @param compressor: Makes coded bodies; without one there are none.
         @param responses: Counts responses by kind.
         @param torn: Counts those that were cut off.
+        @param run: Reads blocks that are not in memory; by default the reactor's thread does.
         @param boundary: Makes the boundary of a multipart body, which no file can foresee.
         """
         self.compressor = compressor
         self.clock = clock
         self.boundary = boundary
+        self.run = run
         self.torn = metrics.counter(torn)
         self.count = {
             kind: metrics.counter(responses, kind)
@@ -353,7 +356,11 @@ class FileResponse:
         data: bytes | None = None
         if bodiless:
             body.close()
-        elif length <= SMALL and not isBackedUp(request):
+        elif (
+            length <= SMALL
+            and not isBackedUp(request)
+            and (self._server.run is None or body.isReady(*_extent(pieces)))
+        ):
             data = _joined(body, pieces)
         request.setResponseCode(status)
         request.setHeader(b"Content-Type", contentType or self._document.contentType)
@@ -368,7 +375,9 @@ class FileResponse:
             request.finish()
         else:
             server = self._server
-            BodySender(request, body, pieces, clock=server.clock, torn=server.torn.inc).start()
+            BodySender(
+                request, body, pieces, clock=server.clock, torn=server.torn.inc, run=server.run
+            ).start()
 
     def _refuse(
         self,
@@ -425,6 +434,15 @@ def _joined(body: Body, pieces: Iterable[bytes | ByteRange]) -> bytes:
     return found[0] if len(found) == 1 else b"".join(found)
 
 
+def _extent(pieces: Iterable[bytes | ByteRange]) -> tuple[int, int]:
+    """
+    Offset and length of the part of a file that holds all ranges.
+    """
+    ranges = [piece for piece in pieces if not isinstance(piece, bytes)]
+    start = min(piece.start for piece in ranges)
+    return start, max(piece.stop for piece in ranges) - start
+
+
 class _NoBody:
     """
     A body of which only the length matters.
@@ -432,6 +450,12 @@ class _NoBody:
 
     def __init__(self, size: int) -> None:
         self.size = size
+
+    def isReady(self, offset: int, length: int) -> bool:
+        """
+        Always.
+        """
+        return True
 
     def read(self, offset: int, length: int) -> bytes:
         """

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import random
 import ssl
-import threading
 from typing import Any, Callable
 
 from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 
 from aero.errors import ConfigurationError
 from aero.metrics import Metrics
@@ -19,6 +17,7 @@ from aero.settings import isInternalName
 from aero.settings.acme import DIRECTORIES, ACMESettings
 from aero.settings.server import ServerSettings
 
+from ..daemonthreads import DaemonThreadPool
 from ..state import StateDirectory
 from .account import Account
 from .authority import HTTP_01, CertificateAuthority
@@ -98,23 +97,10 @@ def acmeSource(
     )
 
 
-class _DaemonThreads(ThreadPool):
-    """
-    Threads that end with the process, whatever they wait for: an exchange that nobody wants the
-    answer of any more must not keep a server from stopping.
-    """
-
-    def threadFactory(self, *arguments: Any, **named: Any) -> threading.Thread:  # type: ignore[override]
-        """
-        Make a thread.
-        """
-        return threading.Thread(*arguments, daemon=True, **named)
-
-
 def inOneThread(reactor: Any) -> Runner:
     """
     What runs blocking functions one after the other, in a thread that does nothing else.
     """
-    pool = _DaemonThreads(0, 1, "acme")
+    pool = DaemonThreadPool(0, 1, "acme")
     pool.start()
     return lambda function, *arguments: deferToThreadPool(reactor, pool, function, *arguments)

@@ -19,12 +19,13 @@ from aero.metrics import ROWS, Metrics
 from aero.metrics import images as rows
 from aero.policy.headers import ResponseHeaders
 from aero.settings.images import IMMUTABLE, ImageSettings
-from aero.testing.web import HeaderLines, WebClient, WebResponse
+from aero.testing.web import Exchange, HeaderLines, WebClient, WebResponse
 
+from .. import filebody
 from ..imagegate import ImageGate
 from ..images import ImageTree
 from ..router import Router
-from .statics import ThreadClock
+from .statics import Pool, ThreadClock
 
 OWN = "https://site.example"
 CONTENT = bytes(range(256)) * 1024
@@ -45,6 +46,7 @@ class _ImagesTestCase(SynchronousTestCase):
         (self.base / "secret").write_text("secret")
         self.metrics = Metrics(ROWS)
         self.clock = ThreadClock()
+        self.pool = Pool()
         self.sessions = Sessions(["secret"], 3_600, "Lax")
         self.serve()
 
@@ -59,6 +61,7 @@ class _ImagesTestCase(SynchronousTestCase):
             now=lambda: 1_000.0,
             metrics=self.metrics,
             reactor=self.clock,
+            pool=self.pool,
         )
         self.addCleanup(self.tree.close)
         headers = ResponseHeaders.edge(0)
@@ -404,3 +407,129 @@ class PermissionTests(_ImagesTestCase):
             self.assertEqual(self.get().status, 200)
         self.assertEqual(self.metrics.value(rows.DOWNLOADS), 0)
         self.assertEqual(self.metrics.value(rows.BYTES), 3 * len(CONTENT))
+
+
+class ColdTests(_ImagesTestCase):
+    """
+    Images that are not in memory are read in threads.
+    """
+
+    def setUp(self) -> None:
+        """
+        Have nothing in memory, as the kernel says, and threads that take their time.
+        """
+        super().setUp()
+        self.patch(filebody, "isCached", lambda descriptor, offset, length: False)
+        self.pool.holds = True
+        self.content = os.urandom(3 * filebody.BLOCK + 17)
+        (self.root / "big.img").write_bytes(self.content)
+
+    def begin(self, **headers: bytes) -> Exchange:
+        """
+        Ask for the large image.
+        """
+        exchange = self.client.connect()
+        exchange.send(b"GET", "/images/big.img", list(headers.items()))  # type: ignore[arg-type]
+        return exchange
+
+    def open(self) -> bool:
+        """
+        Whether the image is open.
+        """
+        names = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+        return any(
+            os.path.islink(name) and os.readlink(name).endswith("/big.img") for name in names
+        )
+
+    def work(self) -> None:
+        """
+        Let the threads read what was asked for, and the reactor go on.
+        """
+        self.pool.work()
+        self.clock.advance(0)
+
+    def test_blocks(self) -> None:
+        """
+        One block after another is read in a thread, in order, and others are served meanwhile.
+        """
+        exchange = self.begin()
+        for count in range(4):
+            self.assertEqual(len(self.pool.waiting), 1)
+            self.assertLess(len(exchange.received), (count + 1) * filebody.BLOCK)
+            self.assertEqual(self.get(method=b"HEAD").status, 200)
+            self.work()
+        self.assertTrue(exchange.response().body == self.content)
+        self.assertEqual(self.metrics.value(rows.COLD_READS), 4)
+        self.assertFalse(self.open())
+
+    def test_small(self) -> None:
+        """
+        So is a small range.
+        """
+        exchange = self.client.connect()
+        exchange.send(b"GET", "/images/big.img", [(b"Range", b"bytes=5-9")])
+        self.assertEqual(len(self.pool.waiting), 1)
+        self.work()
+        self.assertEqual(exchange.response().body, self.content[5:10])
+
+    def test_leaves(self) -> None:
+        """
+        The image stays open for the thread when the client leaves meanwhile, and no longer.
+        """
+        exchange = self.begin()
+        exchange.disconnect()
+        self.assertTrue(self.open())
+        self.work()
+        self.assertFalse(self.open())
+        self.assertEqual(self.pool.waiting, [])
+        self.assertEqual(self.metrics.value(rows.DOWNLOADS), 0)
+
+    def test_torn(self) -> None:
+        """
+        An image that was written to meanwhile is cut off.
+        """
+        exchange = self.begin()
+        with (self.root / "big.img").open("r+b") as file:
+            file.truncate(5)
+        self.work()
+        self.assertTrue(exchange.transport.closed)
+        self.assertEqual(self.metrics.value(rows.TORN), 1)
+        self.assertFalse(self.open())
+
+    def test_tornAfterwards(self) -> None:
+        """
+        Neither a torn image nor an error matters when the client is gone.
+        """
+        exchange = self.begin()
+        exchange.disconnect()
+        (self.root / "big.img").write_bytes(b"")
+        self.work()
+        self.assertFalse(self.open())
+
+    def test_bug(self) -> None:
+        """
+        An error that nobody thought of is logged and ends the response.
+        """
+        exchange = self.begin()
+        self.patch(os, "pread", lambda *ignored: 1 / 0)
+        self.work()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(exchange.transport.closed)
+        self.assertFalse(self.open())
+
+
+class CachedTests(SynchronousTestCase):
+    """
+    Tests for L{filebody.isCached}.
+    """
+
+    def test_warm(self) -> None:
+        """
+        What was just written is in memory, at any offset; what cannot be asked counts as if it were.
+        """
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(CONTENT)
+            file.flush()
+            for offset, length in ((0, 1), (0, len(CONTENT)), (1234, 70_000), (len(CONTENT), 1)):
+                self.assertTrue(filebody.isCached(file.fileno(), offset, length))
+        self.assertTrue(filebody.isCached(-1, 0, 10))
