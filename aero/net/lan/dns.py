@@ -232,7 +232,7 @@ class GuestDNS:
         """
         now = self._lan.clock.seconds()
         if query.qtype != A or answer.rcode != NOERROR:
-            if answer.rcode not in (NOERROR,) or query.qtype == A:
+            if answer.rcode != NOERROR:
                 self._lan.dnsFailed.inc()
             return self._capped(query, answer)
         rules = self._lan.egress.rules

@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, ClassVar
 
+from twisted.logger import Logger
+
 from aero.errors import ConfigurationError
 from aero.metrics import Metrics
 from aero.metrics import lan as rows
@@ -62,6 +64,8 @@ class LANFactory:
     @ivar rules: What the operator says about where guests may go.
     @ivar plan: The addresses of every LAN.
     """
+
+    _logger = Logger()
 
     stack: ClassVar[type[Stack]] = Stack
     lan: ClassVar[type[LAN]] = LAN
@@ -176,7 +180,7 @@ class LANFactory:
         lan.listenTCP(DNS_PORT, DNSFactory(lan.dns, reactor))
         self.lans.add(lan)
         self._metrics.gauge(rows.LANS).inc()
-        self.lanStarted(lan)
+        self._tell(self.lanStarted, lan)
         return lan
 
     def stop(self) -> None:
@@ -190,7 +194,16 @@ class LANFactory:
         if lan in self.lans:
             self.lans.discard(lan)
             self._metrics.gauge(rows.LANS).dec()
-            self.lanStopped(lan)
+            self._tell(self.lanStopped, lan)
+
+    def _tell(self, hook: Callable[[LAN], object], lan: LAN) -> None:
+        """
+        Call a hook. A guest has its network even if it fails.
+        """
+        try:
+            hook(lan)
+        except Exception:  # noqa: BLE001 - a user's hook may raise anything
+            self._logger.failure("A hook of a guest's LAN failed")
 
 
 def networkPlan(settings: LANSettings, maxFrame: int) -> NetworkPlan:

@@ -4,8 +4,8 @@ One line in the log for everything that a guest did with the outside: who, where
 how it ended. For whoever has to answer a complaint.
 
 Addresses are blurred as everywhere, unless the operator wants them whole. Guests can make
-flows faster than a log can be written, so that lines have a rate; how many were left out is
-said with the next one.
+flows faster than a log can be written, so that lines have a rate, of which one guest gets a part
+only; how many were left out is said with the next one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from aero.wire.ipv4 import addressText
 from .peer import GuestPeer
 
 _KEY = "flows"
+#: Seconds whose lines may come at once.
+_BURST = 4
+#: Guests who may write as much as they can and not keep others from being written about.
+_GUESTS = 5
 
 
 class FlowLog:
@@ -40,12 +44,15 @@ class FlowLog:
         fullAddresses: bool = False,
     ) -> None:
         """
-        @param rate: Lines a second, in bursts of four seconds' worth; 0 writes none.
+        @param rate: Lines a second, in bursts of four seconds' worth; a fifth of it for one
+            guest; 0 writes none.
         @param fullAddresses: Whether addresses are written whole.
         """
         self._clock = clock
         self._enabled = rate > 0
-        self._bucket = TokenBuckets(rate, 4 * rate)
+        self._bucket = TokenBuckets(rate, _BURST * rate)
+        share = max(1.0, rate / _GUESTS)
+        self._shares = TokenBuckets(share, _BURST * share)
         self._fullAddresses = fullAddresses
         self._left = 0
         self._notLogged = metrics.counter(rows.FLOWS_NOT_LOGGED)
@@ -72,7 +79,7 @@ class FlowLog:
         @param began: When it began, by the clock.
         @param reason: How it ended, in one word.
         """
-        if self._mayWrite():
+        if self._mayWrite(peer):
             self._log.info(
                 "tunnel {tunnel} of {client}: {protocol} to {target}:{port} {reason} after"
                 " {seconds:.1f} s, {sent} bytes sent, {received} received{left}",
@@ -98,7 +105,7 @@ class FlowLog:
         @param wanted: C{tcp}, C{udp} or C{ping}.
         @param reason: The rule, in one word.
         """
-        if self._mayWrite():
+        if self._mayWrite(peer):
             self._log.info(
                 "tunnel {tunnel} of {client}: {protocol} to {target}:{port} refused,"
                 " {reason}{left}",
@@ -112,10 +119,11 @@ class FlowLog:
                 left=self._leftOut(),
             )
 
-    def _mayWrite(self) -> bool:
+    def _mayWrite(self, peer: GuestPeer) -> bool:
         if not self._enabled:
             return False
-        if self._bucket.take(_KEY, self._clock.seconds()):
+        now = self._clock.seconds()
+        if self._shares.take(peer.tunnel, now) or self._bucket.take(_KEY, now):
             self._left += 1
             self._notLogged.inc()
             return False

@@ -18,7 +18,7 @@ from typing import Any, Callable
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 
 from aero.metrics import Metrics
 from aero.metrics import lan as rows
@@ -42,6 +42,7 @@ from aero.wire.ipv4 import LIMITED_BROADCAST, addressNumber, addressText
 
 from ..resolver import Resolver
 from . import dnsserver
+from .connecting import Connecting
 from .dhcp import CLIENT_PORT, SERVER_PORT, DHCPServer, Lease, NetworkPlan
 from .dns import GuestDNS
 from .driver import StackDriver
@@ -76,6 +77,8 @@ class LAN:
     @ivar dns: The DNS.
     @ivar stopped: Whether it is over.
     """
+
+    _logger = Logger()
 
     nat: NATFactory
     dhcp: DHCPServer
@@ -127,7 +130,7 @@ class LAN:
         self._connections: dict[int, GuestConnection] = {}
         #: Protocols whose connection is not established yet, by number.
         self._opening: dict[int, Any] = {}
-        self._connecting: dict[int, _Connecting] = {}
+        self._connecting: dict[int, Connecting] = {}
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             TCPConnectRequested: self._connectRequested,
             TCPEstablished: self._established,
@@ -253,7 +256,7 @@ class LAN:
             self._forget,
             self.settings.tcpBufferBytes,
         )
-        connecting = _Connecting(self, connection, factory)
+        connecting = Connecting(connection, factory, clock=self.clock, abandon=self._abandon)
         if self.stopped:
             connecting.fail(error.ConnectError(string="the guest is gone"))
             return connecting.done
@@ -263,7 +266,7 @@ class LAN:
         self.driver.apply(ConnectTCP(number, self.plan.gateway, 0, destination, port))
         return connecting.done
 
-    def abandon(self, number: int) -> None:
+    def _abandon(self, number: int) -> None:
         """
         Nobody waits for a connection to the guest any more.
         """
@@ -337,7 +340,11 @@ class LAN:
             self.driver.apply(RejectTCP(number, factory))
             return
         peer = IPv4Address("TCP", self.guestAddress, sourcePort)
-        protocol = factory.buildProtocol(peer)
+        try:
+            protocol = factory.buildProtocol(peer)
+        except Exception:  # noqa: BLE001 - a user's factory may raise anything
+            self._logger.failure("A factory in a guest's LAN failed")
+            protocol = None
         if protocol is None:
             self.driver.apply(RejectTCP(number, "prohibited" if isNAT else "refused"))
             return
@@ -469,78 +476,3 @@ class LAN:
 
     def _onLink(self, address: int) -> bool:
         return address & self.plan.mask == int(self.plan.network.network_address)
-
-
-class _Connecting:
-    """
-    A connection to the guest that is not there yet.
-    """
-
-    def __init__(self, lan: LAN, connection: GuestConnection, factory: Any) -> None:
-        self.done: Deferred[Any] = Deferred(lambda done: self._cancelled())
-        self._lan = lan
-        self._connection = connection
-        self._factory = factory
-        self._timer: IDelayedCall | None = None
-
-    def start(self, timeout: float) -> None:
-        """
-        Give the guest so many seconds.
-        """
-        self._factory.doStart()
-        self._timer = self._lan.clock.callLater(timeout, self._timedOut)
-
-    def established(self) -> None:
-        """
-        The guest answered.
-        """
-        self._stopTimer()
-        connection = self._connection
-        protocol = self._factory.buildProtocol(connection.getPeer())
-        if protocol is None:
-            self._factory.doStop()
-            connection.abortConnection()
-            self.done.errback(error.NoProtocol())
-            return
-        connection.clientFactory = self._factory
-        connection.connect(protocol)
-        self.done.callback(protocol)
-
-    def closed(self, reason: str) -> None:
-        """
-        It did not, or refused.
-        """
-        kinds: dict[str, Callable[[], Exception]] = {
-            "reset": error.ConnectionRefusedError,
-            "timeout": error.TimeoutError,
-            "unreachable": error.NoRouteError,
-        }
-        make = kinds.get(reason)
-        self.fail(error.ConnectError(string=reason) if make is None else make())
-
-    def fail(self, problem: Exception) -> None:
-        """
-        It will not come.
-        """
-        running = self._stopTimer()
-        self._lan.abandon(self._connection.number)
-        if running:
-            self._factory.doStop()
-        if not self.done.called:
-            self.done.errback(problem)
-
-    def _timedOut(self) -> None:
-        self._connection.abortConnection()
-        self._timer = None
-        self._factory.doStop()
-        self.fail(error.TimeoutError())
-
-    def _cancelled(self) -> None:
-        self._connection.abortConnection()
-        self.fail(error.UserError())
-
-    def _stopTimer(self) -> bool:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-        return timer is not None

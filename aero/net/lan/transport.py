@@ -464,6 +464,7 @@ class GuestConnection:
         """
         if self._over is None:
             self._over = Failure(reason)
+        self._endTold = True
         for data in self._queue:
             self._driver.apply(ConsumeTCP(self.number, len(data)))
         self._queue.clear()

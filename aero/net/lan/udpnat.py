@@ -23,8 +23,9 @@ import socket
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from aero.metrics import lan as rows
 from aero.policy.forwards import ForwardMap
@@ -271,7 +272,7 @@ class UDPNat:
             host, hostPort = forward
             flow.lookup = resolveForward(lan.resolver, host).addCallbacks(
                 lambda found: self._resolved(found, flow, hostPort),
-                lambda failure: self._unresolved(flow),
+                lambda failure: self._unresolved(flow, failure),
             )
             if not flow.lookup.called:
                 self._keep(flow)
@@ -300,10 +301,12 @@ class UDPNat:
         elif flow.key in self._flows:
             self._close(flow, "error")
 
-    def _unresolved(self, flow: _Flow) -> None:
+    def _unresolved(self, flow: _Flow, failure: Failure) -> None:
         """
         It is not.
         """
+        if failure.check(CancelledError):
+            return
         if self._flows.get(flow.key) is flow:
             self._close(flow, "lookup")
         self._lan.dnsFailed.inc()

@@ -197,6 +197,22 @@ class FactoryTests(SynchronousTestCase):
         rig.factory.stop()
         self.assertEqual((ended, rig.factory.lans), ([rig.lan], set()))
 
+    def test_failingHooks(self) -> None:
+        """
+        A hook that fails is logged, and the guest has its network all the same.
+        """
+
+        class Broken(LANFactory):
+            def lanStarted(self, lan: LAN) -> None:
+                raise RuntimeError("broken")
+
+            lanStopped = lanStarted
+
+        rig = LANRig(factory=Broken)
+        rig.guest.askForLease()
+        rig.factory.stop()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+
     def test_apart(self) -> None:
         """
         LANs have nothing to do with each other.

@@ -96,6 +96,17 @@ class FlowLogTests(SynchronousTestCase):
         self.assertNotIn("left out", formatEvent(self.events[-1]))
         self.assertEqual(self.metrics.value(rows.FLOWS_NOT_LOGGED), 6)
 
+    def test_share(self) -> None:
+        """
+        One guest gets a fifth of the lines, so that others are still written about.
+        """
+        log = self.log(rate=10)
+        for _ in range(100):
+            self.end(log)
+        self.assertEqual(len(self.events), 8)
+        log.refused(PEER._replace(tunnel="tunnel-8"), "tcp", 1, 2, reason="port")
+        self.assertEqual(len(self.events), 9)
+
     def test_none(self) -> None:
         """
         A rate of 0 writes nothing.

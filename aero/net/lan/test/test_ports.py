@@ -86,6 +86,27 @@ class PortTests(SynchronousTestCase):
         self.rig.settle()
         self.assertTrue(guest.wasReset)
 
+    def test_failingFactory(self) -> None:
+        """
+        A factory that fails refuses the guest, and is logged.
+        """
+
+        def build(addr: Any) -> Any:
+            raise RuntimeError("broken")
+
+        factory: Any = Factory()
+        factory.noisy = False
+        factory.buildProtocol = build
+        self.lan.listenTCP(80, factory)
+        guest = self.rig.guest.connect("10.0.2.2", 80)
+        self.rig.settle()
+        self.assertTrue(guest.wasReset)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.rig.guest.listen(8_000)
+        done = self.lan.connectTCP(8_000, factory)
+        self.rig.settle()
+        self.failureResultOf(done, RuntimeError)
+
     def test_datagrams(self) -> None:
         """
         A datagram protocol gets what the guest sends to its port, broadcasts too, and its
