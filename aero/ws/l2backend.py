@@ -244,6 +244,7 @@ class Backend:
             closeHandshakeTimeout=0,
             serverConnectionDropTimeout=0,
             autoPingInterval=0,
+            failByDrop=False,
             maxFramePayloadSize=self._maxMessage,
             maxMessagePayloadSize=self._maxMessage,
             tcpNoDelay=True,
@@ -453,7 +454,7 @@ class Backend:
             self._abort()
             return
         code = MESSAGE_TOO_BIG if reason == "oversized_message" else NORMAL
-        self._socket.sendClose(code)
+        self._socket.sendCloseFrame(code=code, isReply=False)
         transport = self._socket.transport
         if transport is not None:
             transport.loseConnection()
