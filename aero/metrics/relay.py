@@ -60,7 +60,7 @@ EVENTS = EventRow(
 SESSIONS = GaugeRow("aero_relay_sessions", "Relay sessions now, reserved ones included.")
 SESSIONS_REFUSED = CounterRow(
     "aero_relay_sessions_refused_total",
-    "Relay sessions refused: the limit is reached, or the session is active elsewhere.",
+    "Relay sessions refused: the limit, or that of one address, is reached, or the session is active elsewhere.",
     ("reason",),
 )
 BINDINGS = GaugeRow("aero_relay_udp_bindings", "Guest ports that have a socket now.")

@@ -22,6 +22,7 @@ from aero.errors import Refused
 from aero.metrics import Metrics
 from aero.metrics import relay as rows
 from aero.policy.datagramlimits import Bucket, OutboundLimits, Violations
+from aero.policy.quota import Slots, addressKey
 from aero.settings.signal import SignalSettings
 from aero.settings.udp import UDPSettings
 
@@ -47,7 +48,9 @@ class RelaySession:
     """
 
     __slots__ = (
+        "_address",
         "_closed",
+        "_expiry",
         "_sessions",
         "_violations",
         "id",
@@ -65,6 +68,7 @@ class RelaySession:
         closed: SessionClosed,
         settings: UDPSettings,
         now: float,
+        address: str,
     ) -> None:
         self.id = ident
         self.key = key
@@ -74,6 +78,8 @@ class RelaySession:
         self.towardsClient = Bucket(rate, now) if rate > 0 else None
         self._sessions = sessions
         self._closed = closed
+        self._address = address
+        self._expiry: IDelayedCall | None = None
         self._violations = Violations(settings.hardCloseAfter, settings.violationWindow)
 
     def violated(self, now: float) -> None:
@@ -98,6 +104,8 @@ class RelaySession:
         """
         if self.isLive:
             self.isLive = False
+            if self._expiry is not None and self._expiry.active():
+                self._expiry.cancel()
             self._sessions._released(self)
 
 
@@ -124,6 +132,8 @@ class RelaySessions:
         self.events = metrics.events(rows.EVENTS)
         self._limit = settings.maxRelaySessions
         self._ttl = settings.preallocationTTL
+        self._lifetime = settings.maxRelaySessionTime
+        self._perAddress = Slots(settings.maxRelaySessionsPerIP)
         self._settings = udp
         self._clock = clock
         self._metrics = metrics
@@ -140,13 +150,19 @@ class RelaySessions:
         return ident in self._live
 
     def take(
-        self, key: str | None, closed: SessionClosed, *, reservation: str | None = None
+        self,
+        key: str | None,
+        closed: SessionClosed,
+        *,
+        address: str = "",
+        reservation: str | None = None,
     ) -> RelaySession:
         """
         Begin a session.
 
         @param key: See L{RelaySession.key}.
         @param closed: Called when the session ends by itself.
+        @param address: The client's IP address.
         @param reservation: The id of a reservation with the same key, whose place and id the
             session takes. One that is not there any more, or is somebody else's, counts for
             nothing.
@@ -165,22 +181,31 @@ class RelaySessions:
             self.events.inc("too_many_sessions")
             self._refused("limit")
             raise Refused(503, "too_many_sessions", "too many sessions", retryAfter=_RETRY)
+        ident = ident or self._newId()
+        place = addressKey(address)
+        if not self._perAddress.acquire(place):
+            self.events.inc("too_many_sessions")
+            self._refused("address")
+            raise Refused(503, "too_many_sessions", "too many sessions", retryAfter=_RETRY)
         now = self._clock.seconds()
-        session = RelaySession(self, ident or self._newId(), key, closed, self._settings, now)
+        session = RelaySession(self, ident, key, closed, self._settings, now, place)
+        if self._lifetime:
+            session._expiry = self._clock.callLater(self._lifetime, session.end, "session expired")
         self._live[session.id] = session
         if key is not None:
             self._byKey[key] = session
         self._gauge.inc()
         return session
 
-    def reserve(self, key: str | None) -> str:
+    def reserve(self, key: str | None, *, address: str = "") -> str:
         """
         Hold a session for a while.
 
+        @param address: The client's IP address.
         @return: Its id.
         @raise Refused: See L{take}.
         """
-        session = self.take(key, self._reservationEnded)
+        session = self.take(key, self._reservationEnded, address=address)
         self._reserved[session.id] = self._clock.callLater(
             self._ttl, self._reservationExpired, session
         )
@@ -238,9 +263,12 @@ class RelaySessions:
         """
         Nothing is open for a reservation.
         """
+        for ident in [ident for ident in self._reserved if ident not in self._live]:
+            self._reserved.pop(ident).cancel()
 
     def _released(self, session: RelaySession) -> None:
         self._live.pop(session.id, None)
+        self._perAddress.release(session._address)
         if session.key is not None:
             self._byKey.pop(session.key, None)
         self._gauge.dec()

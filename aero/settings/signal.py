@@ -7,7 +7,7 @@ clients prove themselves is in L{aero.settings.relay}, which the gateway mints f
 from __future__ import annotations
 
 from ._goparsers import positive, positiveDuration
-from ._parsers import integer, text
+from ._parsers import duration, integer, text
 from ._ports import listenAddress
 from ._table import group, setting
 
@@ -94,6 +94,22 @@ class SignalSettings:
         parse=lambda value: max(0, integer(-(2**63))(value)),
         shown="off",
         help="Relay sessions of all clients together.",
+    )
+    maxRelaySessionsPerIP: int = setting(
+        variable="AERO_RELAY_MAX_SESSIONS_PER_IP",
+        option="relay-max-sessions-per-ip",
+        default=0,
+        parse=integer(0),
+        shown="off",
+        help="Relay sessions of one IPv4 address or IPv6 /64, reservations included; 0 is no limit.",
+    )
+    maxRelaySessionTime: float = setting(
+        variable="AERO_RELAY_MAX_SESSION_TIME",
+        option="relay-max-session-time",
+        default=0.0,
+        parse=duration,
+        shown="off",
+        help="How long one relay session may last before it is ended; 0 is for ever.",
     )
     preallocationTTL: float = setting(
         variable="SESSION_PREALLOC_TTL",

@@ -129,7 +129,12 @@ class OfferEndpoint(RelayEndpoint):
             for peer in made:
                 peer.close(reason)
 
-        session = self._sessions.take(admitted.key, ended, reservation=self._reservation(request))
+        session = self._sessions.take(
+            admitted.key,
+            ended,
+            address=request.client.ip,
+            reservation=self._reservation(request),
+        )
         try:
             peer = self._peers.makePeer(session, asked)
         except Refused:

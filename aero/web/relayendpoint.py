@@ -147,7 +147,7 @@ class RelaySessionEndpoint(RelayEndpoint):
         """
         admitted = self._door.admit(request)
         try:
-            ident = self._sessions.reserve(admitted.key)
+            ident = self._sessions.reserve(admitted.key, address=request.client.ip)
         except RuntimeError:
             self._log.failure("A relay session could not be made")
             raise Refused(500, "internal_error", "failed to allocate session") from None

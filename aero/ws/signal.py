@@ -211,7 +211,10 @@ class SignalProtocol(AeroWebSocketProtocol):
         session: RelaySession | None = None
         try:
             session = endpoint.sessions.take(
-                admitted.key, self._relayEnded, reservation=self.reservation
+                admitted.key,
+                self._relayEnded,
+                address=self.client.ip,
+                reservation=self.reservation,
             )
             return endpoint.peers.makePeer(session, request)
         except Refused as refused:

@@ -116,7 +116,10 @@ class UDPProtocol(BatchingProtocol):
             return
         try:
             self._relay = endpoint.sessions.take(
-                admitted.key, self._relayEnded, reservation=self.reservation
+                admitted.key,
+                self._relayEnded,
+                address=self.client.ip,
+                reservation=self.reservation,
             )
         except Refused as refused:
             self._fail(refused.code, refused.message, TRY_AGAIN_LATER)

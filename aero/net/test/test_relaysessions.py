@@ -46,6 +46,8 @@ class RelaySessionsTests(SynchronousTestCase):
         self,
         limit: int = 0,
         ttl: float = 60.0,
+        lifetime: float = 0.0,
+        perAddress: int = 0,
         randomness: Callable[[int], bytes] | None = None,
         **udp: int,
     ) -> RelaySessions:
@@ -53,7 +55,12 @@ class RelaySessionsTests(SynchronousTestCase):
         A pool with these settings.
         """
         return RelaySessions(
-            SignalSettings(maxRelaySessions=limit, preallocationTTL=ttl),
+            SignalSettings(
+                maxRelaySessions=limit,
+                preallocationTTL=ttl,
+                maxRelaySessionTime=lifetime,
+                maxRelaySessionsPerIP=perAddress,
+            ),
             UDPSettings(**udp),  # type: ignore[arg-type]
             clock=self.clock,
             metrics=self.metrics,
@@ -198,6 +205,41 @@ class RelaySessionsTests(SynchronousTestCase):
         self.assertEqual(self.reasons, ["session closed"])
         self.assertEqual(self.metrics.value(EVENTS, "session_hard_closed"), 1)
         self.take(sessions, "a")
+
+    def test_lifetime(self) -> None:
+        """
+        A session may have its time; a reservation that has it is gone as a whole.
+        """
+        sessions = self.pool(ttl=10, lifetime=5)
+        session = self.take(sessions, "a")
+        sessions.reserve("b")
+        self.clock.advance(4)
+        session.release()
+        other = self.take(sessions, "a")
+        self.clock.advance(1)
+        self.assertEqual((self.reasons, len(sessions)), ([], 1))
+        self.clock.advance(4)
+        self.assertEqual((self.reasons, len(sessions)), (["session expired"], 0))
+        self.assertFalse(other.isLive)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_address(self) -> None:
+        """
+        One address has so many sessions, and an IPv6 address stands for its network.
+        """
+        sessions = self.pool(perAddress=1)
+
+        def take(address: str) -> RelaySession:
+            return sessions.take(None, self.reasons.append, address=address)
+
+        first = take("2001:db8::1")
+        refused = self.assertRaises(Refused, take, "2001:db8::2")
+        self.assertEqual((refused.status, refused.code), (503, "too_many_sessions"))
+        self.assertEqual(self.metrics.value(SESSIONS_REFUSED, "address"), 1)
+        take("192.0.2.1")
+        self.assertRaises(Refused, sessions.reserve, None, address="192.0.2.1")
+        first.release()
+        sessions.reserve(None, address="2001:db8::2")
 
     def test_limits(self) -> None:
         """

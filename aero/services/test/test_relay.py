@@ -76,8 +76,8 @@ class RelayServiceTests(SynchronousTestCase):
         """
         aero = self.alone(AERO_WEBRTC_UDP_RELAY_LISTEN_ADDR="[::1]:9000", PORT="1234")
         service: Any = aero.makeService()
-        (listener,) = service.services[0].services
-        self.assertEqual((listener._addresses, listener._port), (("::1",), 9_000))
+        assert aero.role is not None
+        self.assertEqual((aero.role.addresses, aero.role.port), (("::1",), 9_000))
         self.assertEqual(service._grace, 15)
 
     def test_stateless(self) -> None:
