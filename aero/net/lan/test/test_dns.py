@@ -13,6 +13,7 @@ import dns.rrset
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import lan as rows
+from aero.net.dns.engine import Answer
 from aero.testing.guest import GuestTCP
 from aero.testing.lan import LANRig
 
@@ -127,6 +128,23 @@ class AnswerTests(SynchronousTestCase):
         message = rig.answer()
         self.assertEqual((message.rcode(), message.answer), (dns.rcode.NOERROR, []))
         self.assertEqual(len(rig.dns.queries), 3)
+
+    def test_otherQuestions(self) -> None:
+        """
+        What is not about the internet, another operation, or a later EDNS, is for the resolver
+        to refuse.
+        """
+        rig = DNSRig()
+        for query in (
+            dns.message.make_query("example.com", "A", "CH"),
+            dns.message.make_query("example.com", "A", use_edns=1),
+        ):
+            rig.guest.sendDatagram(5_300, "10.0.2.2", 53, query.to_wire())
+            rig.settle()
+            rig.dns.answer(query.to_wire()[:2] + b"\x81\x84" + query.to_wire()[4:12])
+            rig.settle()
+            self.assertEqual(rig.guest.datagrams.pop().data[:4].hex()[4:], "8184")
+        self.assertEqual(rig.metrics.value(rows.L2_DNS_QUERIES), 0)
 
     def test_alias(self) -> None:
         """
@@ -325,6 +343,28 @@ class PolicyTests(SynchronousTestCase):
         self.assertTrue(guest.wasReset)
         self.assertEqual(rig.metrics.value(rows.REFUSALS, "tcp", "domain"), 1)
         rig.resolve("good.example", PUBLIC)
+        rig.guest.connect(PUBLIC, 80)
+        self.assertEqual(len(rig.reactor.tcpClients), 1)
+
+    def test_blockedElsewhere(self) -> None:
+        """
+        So is that of a blocked name that is static; a blocked name without addresses, and a
+        resolver that cannot tell, change nothing.
+        """
+        rig = DNSRig(
+            staticNames=(("static.blocked.example", 0xCB00710A),),
+            rules={"blockedDomains": ("blocked.example",), "allowPrivateAddresses": True},
+        )
+        rig.ask("static.blocked.example")
+        rig.ask("nothing.blocked.example")
+        rig.upstream(rcode=dns.rcode.NXDOMAIN)
+        rig.ask("broken.blocked.example")
+        rig.dns.queries[-1][1].callback(Answer(b"broken", 0, "upstream", None))
+        rig.ask("failing.blocked.example")
+        rig.dns.queries[-1][1].errback(RuntimeError("failing"))
+        self.assertEqual({a.rcode() for a in rig.answers()}, {dns.rcode.NXDOMAIN})
+        rig.guest.connect("203.0.113.10", 80)
+        self.assertEqual(rig.reactor.tcpClients, [])
         rig.guest.connect(PUBLIC, 80)
         self.assertEqual(len(rig.reactor.tcpClients), 1)
 

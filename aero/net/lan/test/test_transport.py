@@ -301,6 +301,65 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(len(server.lost), 1)
         self.assertFalse(good.wasReset)
 
+    def test_failingAtTheEnd(self) -> None:
+        """
+        A protocol that raises when it is told of the end is logged, and that is all.
+        """
+
+        class Sore(Recorder):
+            def connectionLost(self, reason: Any = None) -> None:
+                raise RuntimeError("sore")
+
+        self.protocol = Sore
+        guest, _ = self.open()
+        guest.abort()
+        self.rig.settle()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.rig.lan.stop()
+
+    def test_stopProducing(self) -> None:
+        """
+        A consumer of the guest's data that wants no more closes the connection; what is said
+        after that has no effect.
+        """
+        guest, server = self.open()
+        server.transport.stopProducing()
+        server.transport.loseConnection()
+        server.transport.loseWriteConnection()
+        server.transport.abortConnection()
+        server.transport.reject("refused")
+        server.transport.unregisterProducer()
+        self.rig.settle()
+        self.assertTrue(guest.ended)
+        self.assertEqual([type(each) for each in server.lost], [error.ConnectionDone])
+        self.assertEqual(server.transport.logPrefix(), "GuestConnection,1")
+        self.assertIn("10.0.2.2:80", repr(server.transport))
+
+    def test_producerOfFullConnection(self) -> None:
+        """
+        A producer that is registered while the send buffer is full is paused at once.
+        """
+        _, server = self.open(window=0)
+        server.transport.write(b"x" * 300_000)
+        producer = Producer()
+        server.transport.registerProducer(producer, True)
+        self.assertEqual(producer.told, ["pause"])
+
+    def test_resetWhenSent(self) -> None:
+        """
+        A reset waits for the guest to take what was written, but not for ever.
+        """
+        guest, server = self.open(window=0)
+        server.transport.write(b"last words")
+        server.transport.resetConnection()
+        self.rig.settle()
+        self.assertFalse(guest.wasReset)
+        for _ in range(700):
+            self.rig.reactor.advance(0.05)
+        self.rig.settle()
+        self.assertTrue(guest.wasReset)
+        self.assertEqual(len(server.lost), 1)
+
     def test_stop(self) -> None:
         """
         When the tunnel ends every protocol hears of it, and nothing is left running.
