@@ -10,7 +10,7 @@ does it is a list of the sessions that did, each kept for as long as a cookie of
 from __future__ import annotations
 
 import heapq
-from typing import Callable, Protocol
+from typing import Callable, Iterator, Protocol
 
 
 class RevocationStore(Protocol):
@@ -79,6 +79,15 @@ class Revocations:
         return now < self._themselves.until.get(sid, now) or now < self._byOperators.until.get(
             sid, now
         )
+
+    def entries(self, now: float) -> Iterator[tuple[str, float, bool]]:
+        """
+        All that is remembered: the session, until when, and whether an operator ended it.
+        """
+        for ended, byOperator in ((self._themselves, False), (self._byOperators, True)):
+            for sid, until in ended.until.items():
+                if until > now:
+                    yield sid, until, byOperator
 
     def onRevoked(self, listener: Callable[[str], object]) -> None:
         """

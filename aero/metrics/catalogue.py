@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import acme, dns, http, images, l2, lan, mux, relay, sessions, static, tcp, tls, workers
+from . import acme, dns, fleet, http, images, l2, lan, mux, relay, sessions, static, tcp, tls, workers
 from ._rows import Row
 
 
@@ -33,6 +33,7 @@ AREAS: dict[str, tuple[Row, ...]] = {
     "Guest LANs": _rowsIn(lan),
     "UDP relay": _rowsIn(relay),
     "Workers": _rowsIn(workers),
+    "Shared state": _rowsIn(fleet),
 }
 
 #: Every row.

@@ -13,6 +13,7 @@ from aero.errors import ConfigurationError
 from ._table import Row, rowsOf
 from .acme import ACMESettings
 from .dns import DNSSettings
+from .fleet import FleetSettings
 from .http import HTTPSettings, StaticSettings
 from .images import ImageSettings
 from .l2 import L2Settings
@@ -56,6 +57,7 @@ class Settings:
     udp: UDPSettings = dataclasses.field(default_factory=UDPSettings)
     webrtc: WebRTCSettings = dataclasses.field(default_factory=WebRTCSettings)
     bridge: BridgeSettings = dataclasses.field(default_factory=BridgeSettings)
+    fleet: FleetSettings = dataclasses.field(default_factory=FleetSettings)
     notices: tuple[str, ...] = ()
 
 
@@ -79,6 +81,7 @@ GROUPS: dict[str, type[Any]] = {
     "udp": UDPSettings,
     "webrtc": WebRTCSettings,
     "bridge": BridgeSettings,
+    "fleet": FleetSettings,
 }
 
 

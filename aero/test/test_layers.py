@@ -54,6 +54,7 @@ RESERVED = {
     "aioice": {"rtc"},
     "uvloop": {"_reactor"},
     "prometheus_client": {"metrics"},
+    "redis": {"net"},
     "acme": {"net"},
     "josepy": {"net"},
     "requests": {"net"},

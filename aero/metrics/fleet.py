@@ -1,0 +1,26 @@
+"""
+Metrics of what several processes agree about.
+"""
+
+from __future__ import annotations
+
+from ._rows import CounterRow, GaugeRow
+
+REDIS_UP = GaugeRow(
+    "aero_redis_up", "1 while Redis answers, 0 while it is away; 0 without REDIS_URL."
+)
+ASKED = CounterRow(
+    "aero_shared_operations_total",
+    "Questions about shared limits, by what was asked: acquire, refresh, release, take or revoke.",
+    ("operation",),
+)
+REFUSED = CounterRow(
+    "aero_shared_refused_total",
+    "What shared limits refused that this process alone would have allowed, by kind.",
+    ("kind",),
+)
+UNANSWERED = CounterRow(
+    "aero_shared_unanswered_total",
+    "Questions that were decided by a setting because Redis was away: open or closed.",
+    ("decision",),
+)

@@ -1,0 +1,4 @@
+"""
+What several processes and machines that are one server have to agree about: limits, locks and
+revocations.
+"""

@@ -1,0 +1,208 @@
+"""
+The state that several machines share, in a real Redis.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Coroutine
+
+from twisted.internet import reactor as installed
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from aero.metrics import ROWS, Metrics
+from aero.metrics import fleet as rows
+from aero.net.fleet.redisstore import RedisStore
+from aero.net.fleet.store import Claim
+from aero.settings.fleet import FleetSettings
+
+from .support.redis import Redis
+
+reactor: Any = installed
+_names = itertools.count()
+
+
+class RedisStoreTests(TestCase):
+    """
+    L{RedisStore}.
+    """
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        self.redis = Redis(password="secret")
+        self.addCleanup(self.redis.stop)
+        self.stores: list[RedisStore] = []
+        self.addCleanup(self.stopAll)
+
+    def stopAll(self) -> Deferred[None]:
+        """
+        Stop what the test did not; the connections end in turns of their own.
+        """
+        for store in self.stores:
+            store.stop()
+        return deferLater(reactor, 0.05)
+
+    def store(self, **settings: Any) -> RedisStore:
+        """
+        One process of the fleet.
+        """
+        made = RedisStore(
+            FleetSettings(redisURL=self.redis.url, **settings),
+            process=f"process-{next(_names)}",
+            clock=reactor,
+            metrics=Metrics(ROWS),
+        )
+        made.start()
+        self.stores.append(made)
+        return made
+
+    def run_(self, coroutine: Coroutine[Any, Any, None]) -> Deferred[None]:
+        return ensureDeferred(coroutine)
+
+    def test_limitHoldsEverywhere(self) -> Deferred[None]:
+        """
+        What one process holds counts for the others, until it is given back.
+        """
+        return self.run_(self._limitHoldsEverywhere())
+
+    async def _limitHoldsEverywhere(self) -> None:
+        one, two = self.store(), self.store()
+        claim = Claim("tcp.session", "sid", 2)
+        self.assertEqual(await one.acquire("a", [claim]), "")
+        self.assertEqual(await two.acquire("a", [claim]), "")
+        self.assertEqual(await two.acquire("b", [claim]), "tcp.session")
+        one.release("a")
+        self.assertEqual(await self.eventually(two, claim), "")
+
+    async def eventually(self, store: RedisStore, claim: Claim) -> str:
+        """
+        Ask again until it is granted, for as long as a test may take.
+        """
+        for _ in range(100):
+            refused = await store.acquire("again", [claim])
+            if not refused:
+                break
+            await deferLater(reactor, 0.02)
+        return refused
+
+    def test_allOrNothing(self) -> Deferred[None]:
+        """
+        Where one claim is refused the others are not held.
+        """
+        return self.run_(self._allOrNothing())
+
+    async def _allOrNothing(self) -> None:
+        one, two = self.store(), self.store()
+        session, address = Claim("session", "s", 1), Claim("address", "a", 1)
+        self.assertEqual(await one.acquire("x", [address]), "")
+        self.assertEqual(await two.acquire("x", [session, address]), "address")
+        self.assertEqual(await two.acquire("y", [session]), "")
+
+    def test_releaseAtOnce(self) -> Deferred[None]:
+        """
+        What is released while Redis still thinks about it is not held.
+        """
+        return self.run_(self._releaseAtOnce())
+
+    async def _releaseAtOnce(self) -> None:
+        one, two = self.store(), self.store()
+        claim = Claim("relay.lock", "sid", 1)
+        asked = one.acquire("x", [claim])
+        one.release("x")
+        await asked
+        self.assertEqual(await self.eventually(two, claim), "")
+
+    def test_processThatStops(self) -> Deferred[None]:
+        """
+        A process that stops gives everything back at once.
+        """
+        return self.run_(self._processThatStops())
+
+    async def _processThatStops(self) -> None:
+        one, two = self.store(), self.store()
+        claim = Claim("relay.lock", "sid", 1)
+        self.assertEqual(await one.acquire("x", [claim]), "")
+        one.stop()
+        self.stores.remove(one)
+        self.assertEqual(await self.eventually(two, claim), "")
+
+    def test_rates(self) -> Deferred[None]:
+        """
+        All processes take from one bucket.
+        """
+        return self.run_(self._rates())
+
+    async def _rates(self) -> None:
+        one, two = self.store(), self.store()
+        self.assertEqual(await one.take("dns", "ip", 0.1, 2), 0)
+        self.assertEqual(await two.take("dns", "ip", 0.1, 2), 0)
+        wait = await one.take("dns", "ip", 0.1, 2)
+        self.assertGreater(wait, 5)
+        self.assertLessEqual(wait, 10)
+        self.assertEqual(await one.take("dns", "other", 0.1, 2), 0)
+
+    def test_revocations(self) -> Deferred[None]:
+        """
+        Everybody hears of a session that ended, also whoever comes later.
+        """
+        return self.run_(self._revocations())
+
+    async def _revocations(self) -> None:
+        heard: list[tuple[str, float, bool]] = []
+        one, two = self.store(), self.store()
+        two.onRevoked(lambda *what: heard.append(what))
+        await deferLater(reactor, 0.2)
+        one.revoke("sid", 4e9, True)
+        await deferLater(reactor, 0.2)
+        self.assertEqual(heard, [("sid", 4e9, True)])
+        # Silence is no absence: they hear of the next one as well.
+        await deferLater(reactor, 1.0)
+        one.revoke("other", 4e9, False)
+        three = self.store()
+        three.onRevoked(lambda *what: heard.append(what))
+        await deferLater(reactor, 0.3)
+        self.assertIn(("other", 4e9, False), heard)
+        self.assertEqual(heard.count(("sid", 4e9, True)), 2)
+
+    def test_away(self) -> Deferred[None]:
+        """
+        While Redis is away the settings decide, at once; when it is back, limits hold again, and
+        what was held before still is.
+        """
+        return self.run_(self._away())
+
+    async def _away(self) -> None:
+        one, two = self.store(), self.store(awayLocks="closed", awayRates="closed")
+        lock = Claim("relay.lock", "sid", 1)
+        self.assertEqual(await one.acquire("x", [lock]), "")
+        self.redis.stop()
+        self.assertEqual(await one.acquire("y", [lock]), "")
+        self.assertEqual(await two.acquire("x", [lock]), "relay.lock")
+        self.assertEqual(await two.acquire("z", [Claim("tcp.session", "sid", 1)]), "")
+        self.assertGreater(await two.take("dns", "ip", 1, 1), 0)
+        self.assertEqual(await one.take("dns", "ip", 1, 1), 0)
+        self.assertEqual(one._metrics.value(rows.REDIS_UP), 0)
+        one.release("y")
+        self.redis.start()
+        await deferLater(reactor, 2.2)
+        one.renew()
+        await deferLater(reactor, 0.3)
+        self.assertEqual(await two.acquire("x", [lock]), "relay.lock")
+        self.assertEqual(one._metrics.value(rows.REDIS_UP), 1)
+
+    def test_hangs(self) -> Deferred[None]:
+        """
+        A Redis that hangs holds nobody up for longer than the setting says.
+        """
+        return self.run_(self._hangs())
+
+    async def _hangs(self) -> None:
+        one = self.store(redisTimeout=0.1)
+        self.assertEqual(await one.acquire("x", [Claim("a", "b", 1)]), "")
+        self.redis.pause()
+        self.addCleanup(self.redis.resume)
+        self.assertEqual(await one.acquire("y", [Claim("a", "b", 1)]), "")
+        self.assertEqual(one._metrics.value(rows.UNANSWERED, "open"), 1)
