@@ -80,6 +80,13 @@ class TargetTests(SynchronousTestCase):
         """
         self._keeps("tcpmuxpayload")
 
+    def test_tcpSegment(self) -> None:
+        """
+        Whatever a guest that knows the numbers sends, connections stay within their limits and
+        come to an end.
+        """
+        self._keeps("tcpsegment")
+
     def test_l2Tunnel(self) -> None:
         """
         Messages of the Ethernet tunnel are read or refused.
