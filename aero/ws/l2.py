@@ -17,6 +17,7 @@ from aero.metrics import Metrics
 from aero.net.l2.permits import Permit, TunnelPermits
 from aero.net.l2.tunnel import L2Tunnel
 from aero.net.l2.tunnels import L2Tunnels, TunnelPeer
+from aero.net.shallow import keepShallow
 from aero.wire.l2tunnel import HEADER_BYTES
 from aero.wire.websocket import BINARY, CLOSE, MESSAGE_TOO_BIG, PING, Event
 
@@ -47,6 +48,7 @@ class L2Protocol(AeroWebSocketProtocol):
         """
         Begin the tunnel.
         """
+        keepShallow(self.transport)
         session = self.session
         peer = TunnelPeer(
             self.client.ip, None if session is None else session.sid, self.request.origin
