@@ -255,8 +255,8 @@ class ServerSettings:
         option="proxy-protocol",
         default="off",
         parse=choice("off", "on", "require"),
-        help="on: whoever connects from AERO_TRUSTED_PROXIES begins with a PROXY header (version 1 or 2), on every"
-        " listener and before TLS; require: nobody else may connect; off: there is no such header.",
+        help="Whether connections from AERO_TRUSTED_PROXIES begin with a PROXY header (version 1 or 2), on every listener"
+        " and before TLS: off, on, or require, with which nobody else may connect.",
     )
     version: str = setting(
         variable="AERO_GATEWAY_VERSION",
