@@ -16,8 +16,8 @@ taken, as everybody does.
 
 from __future__ import annotations
 
-from ...wire.seqnum import MASK
-from ...wire.tcp import (
+from aero.wire.seqnum import MASK
+from aero.wire.tcp import (
     ACK,
     FIN,
     HEADER,
@@ -30,6 +30,7 @@ from ...wire.tcp import (
     build,
     parseOptions,
 )
+
 from ..events import TCPDataReceived, TCPReadClosed
 from .connection import Connection
 from .states import (

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ...wire.seqnum import MASK
-from ...wire.tcp import (
+from aero.wire.seqnum import MASK
+from aero.wire.tcp import (
     Options,
 )
+
 from ..events import Event, TCPEstablished, TCPWriteReady
 from .config import TCPConfig
 from .options import Agreement

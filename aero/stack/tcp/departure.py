@@ -8,8 +8,8 @@ segments that came since the last turn are acknowledged together.
 
 from __future__ import annotations
 
-from ...wire.seqnum import MASK
-from ...wire.tcp import (
+from aero.wire.seqnum import MASK
+from aero.wire.tcp import (
     ACK,
     FIN,
     PSH,
@@ -21,6 +21,7 @@ from ...wire.tcp import (
     build,
     buildOptions,
 )
+
 from .connection import Connection, Outgoing
 from .rtt import INITIAL_TIMEOUT
 from .sender import NEVER

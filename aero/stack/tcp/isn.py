@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from hashlib import blake2b
 
-from ...wire.seqnum import MASK
+from aero.wire.seqnum import MASK
 
 _TUPLE = struct.Struct("!IIHH")
 

@@ -30,7 +30,7 @@ class Pace:
     @ivar edge: Nothing may be sent beyond this position before an acknowledgment comes.
     """
 
-    __slots__ = ("_at", "_burst", "_credit", "_most", "edge")
+    __slots__ = ("_at", "_burst", "_credit", "_most", "_rate", "edge")
 
     def __init__(self, burst: int) -> None:
         """
@@ -40,6 +40,8 @@ class Pace:
         self._most = burst
         self._credit = burst
         self._at = 0.0
+        #: Bytes in a second.
+        self._rate = 1.0
         self.edge = _UNLIMITED
 
     def clockStopped(self, position: int) -> None:
@@ -56,35 +58,36 @@ class Pace:
         """
         self.edge = _UNLIMITED
 
-    def sent(self, size: int, now: float) -> None:
+    def sent(self, size: int) -> None:
         """
         So many bytes left.
         """
-        if self._credit >= self._most:
-            # It could not grow while it was full.
-            self._at = now
         self._credit -= size
 
     def wait(self, size: int, window: CongestionWindow, trip: RoundTrip, now: float) -> float:
         """
         How long so many bytes have to wait, in seconds; 0 if they may leave.
         """
-        if self._credit >= size:
-            return 0.0
         time = trip.smoothed if trip.smoothed < trip.latest else trip.latest
-        if time <= 0.0:
-            # Nothing was measured, so that only the clock limits us.
+        if now > self._at and time > 0.0:
+            self._refill(window, time, now)
+        if self._credit >= size or time <= 0.0:
+            # Before anything was measured only the clock limits us.
             return 0.0
-        rate = (2.0 if window.window < window.threshold else 1.25) * window.window / time
+        # Wake up for some segments together.
+        wanted = self._most // 2
+        return ((wanted if wanted > size else size) - self._credit) / self._rate
+
+    def _refill(self, window: CongestionWindow, time: float, now: float) -> None:
+        """
+        Add the credit that the time since the last call brought.
+        """
+        gain = 2.0 if window.window < window.threshold else 1.25
+        self._rate = rate = gain * window.window / time
         most = int(rate * _SAVED)
         if most < self._burst:
             most = self._burst
         credit = self._credit + int((now - self._at) * rate)
         self._at = now
         self._most = most
-        self._credit = credit = credit if credit < most else most
-        if credit >= size:
-            return 0.0
-        # Wake up for some segments together.
-        wanted = most // 2
-        return ((wanted if wanted > size else size) - credit) / rate
+        self._credit = credit if credit < most else most

@@ -14,7 +14,8 @@ is in the background.
 
 from __future__ import annotations
 
-from ...wire.seqnum import MASK
+from aero.wire.seqnum import MASK
+
 from .config import TCPConfig
 from .congestion import CongestionWindow
 from .flight import Flight, Segment

@@ -20,7 +20,8 @@ Positions count bytes from the initial sequence number and never wrap.
 
 from __future__ import annotations
 
-from ...wire.seqnum import MASK
+from aero.wire.seqnum import MASK
+
 from .config import TCPConfig
 from .congestion import CongestionWindow
 from .flight import MAX_SEGMENTS, Flight, Segment
@@ -233,7 +234,7 @@ class Sender:
         return segment
 
     def _sent(self, size: int, now: float) -> None:
-        self.pace.sent(size, now)
+        self.pace.sent(size)
         self._sentAt = now
         self.paceAt = NEVER
         if self.rtoAt == NEVER:

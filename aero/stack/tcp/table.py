@@ -14,10 +14,10 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import Callable
 
-from ...wire.checksum import pseudoHeader
-from ...wire.ipv4 import TCP
-from ...wire.seqnum import MASK
-from ...wire.tcp import (
+from aero.wire.checksum import pseudoHeader
+from aero.wire.ipv4 import TCP
+from aero.wire.seqnum import MASK
+from aero.wire.tcp import (
     ACK,
     FIN,
     HEADER,
@@ -30,6 +30,7 @@ from ...wire.tcp import (
     parseOptions,
     verify,
 )
+
 from ..commands import (
     AbortTCP,
     AcceptTCP,

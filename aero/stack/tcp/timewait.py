@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ...wire.seqnum import MASK
+from aero.wire.seqnum import MASK
 
 Key = tuple[int, int, int, int]
 
