@@ -433,6 +433,55 @@ class LimitTests(UDPCase, SynchronousTestCase):
         self.assertEqual(echo.received, [])
 
 
+class GoneTests(UDPCase, SynchronousTestCase):
+    """
+    Clients that are gone.
+    """
+
+    def test_nothingIsLeft(self) -> None:
+        """
+        Clients that vanish, and clients that close, leave no socket, session or queue behind.
+        """
+        server = self.server()
+        echo = self.target(UDPTarget())
+        before = server.descriptors()
+        clients = [self.client(server) for _ in range(20)]
+        for client in clients:
+            for guestPort in (1, 2, 3):
+                client.silence(echo.v1(guestPort, b"x"))
+        self.assertGreaterEqual(server.descriptors(), before + 20 * 4)
+        for number, client in enumerate(clients):
+            if number % 2:
+                client.close()
+            else:
+                client.socket.connection.close()
+        deadline = time.monotonic() + 30
+        gauges = ("aero_relay_sessions", "aero_relay_udp_bindings", "aero_relay_queue_bytes")
+        while any(metric(server, gauge) for gauge in gauges) or server.descriptors() > before + 11:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+
+    def test_lifetime(self) -> None:
+        """
+        A session ends when its time is over.
+        """
+        client = self.client(self.server(AERO_RELAY_MAX_SESSION_TIME="300ms"))
+        self.assertEqual(client.closed(), (1008, "session expired"))
+
+    def test_sockets(self) -> None:
+        """
+        Beyond the limit on sockets a guest port gets none, and is counted.
+        """
+        client = self.client(self.server(AERO_UDP_MAX_SOCKETS="2"))
+        echo = self.target(UDPTarget())
+        self.note("udp_ws_dropped_too_many_bindings")
+        for guestPort in (1, 2):
+            client.silence(echo.v1(guestPort, b"x"))
+        client.send(echo.v1(3, b"no socket"))
+        client.silence(echo.v1(1, b"still there"))
+        self.assertEqual(self.since("udp_ws_dropped_too_many_bindings"), 1)
+
+
 class LivenessTests(UDPCase, SynchronousTestCase):
     """
     Clients that fall silent.
