@@ -17,12 +17,13 @@ _HEAD = """\
 Usage: twistd [-n] aero [options]
 
 aero gives browser-based PC emulators and WebAssembly VMs a server: a TLS
-edge with cross-origin isolation, sessions, TCP tunnels over WebSocket and
-DNS over HTTPS.
+edge with cross-origin isolation, sessions, TCP, UDP and Ethernet over
+WebSocket, and DNS over HTTPS.
 
   twistd -n aero                        a server on https://localhost:8443/
   twistd -n aero --domain example.com   a public one
   twistd -n aero --services gateway     the gateway alone, plain HTTP
+  twistd -n aero --services l2          the Ethernet tunnel alone, likewise
 
 Without -n the server goes into the background. Each option has an
 environment variable, named beside it; the option wins. A value that is not
