@@ -218,7 +218,7 @@ class DoHConnection(Protocol):
             return
         status, types = 0, []
         for name, value in headers:
-            if name == b":status" and value.isdigit():
+            if name == b":status" and len(value) == 3 and value.isdigit():
                 status = int(value)
             elif name == b"content-type":
                 types.append(bytes(value))

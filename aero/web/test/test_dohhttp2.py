@@ -256,6 +256,7 @@ class AnswerTests(_PosterCase):
         for head, reason in (
             ([(b":status", b"500"), HEAD[1]], "status"),
             ([(b":status", b"302"), (b"location", b"https://192.0.2.9/"), HEAD[1]], "status"),
+            ([(b":status", b"2" * 5_000), HEAD[1]], "status"),
             ([HEAD[0], (b"content-type", b"text/html")], "type"),
             ([HEAD[0]], "type"),
             ([*HEAD, HEAD[1]], "type"),
