@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import subprocess
 import sys
-import time
 from functools import cache
 from typing import Any
 
@@ -224,7 +223,9 @@ class DNSTests(ServiceCase, SynchronousTestCase):
         for place in ("10.0.2.2", "8.8.8.8"):
             answer = self.ask(guest, "www.blocked.test", to=place)
             self.assertEqual(answer.rcode(), dns.rcode.NXDOMAIN)
-        time.sleep(0.5)  # its address is being looked up; no sign of that is visible outside
+        self.eventually(
+            lambda: metric(server, "dns_queries_total", source="upstream") > 0, "looked up"
+        )
         refused = guest.connect("93.184.215.15", 80)
         guest.until(lambda: refused.wasReset, "reset")
         self.assertEqual(
