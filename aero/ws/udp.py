@@ -14,7 +14,7 @@ gone: the same client may be back before that.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Sequence
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -84,6 +84,13 @@ class UDPProtocol(BatchingProtocol):
         The datagrams of this client; C{None} before it is ready and after the end.
         """
         return self._udp
+
+    @property
+    def key(self) -> str | None:
+        """
+        The C{sid} of the token that admitted it; C{None} without one.
+        """
+        return None if self._relay is None else self._relay.key
 
     # -- the beginning
 
@@ -380,6 +387,14 @@ class UDPEndpoint(WebSocketEndpoint):
         """
         pairs = request.site.responseHeaders.pairs
         refuseUpgrade(request, relayRejection(refused, pairs, typed=True), self.clock)
+
+    def clients(self) -> Iterator[tuple[str, str]]:
+        """
+        Those whom a gateway's token admitted.
+        """
+        for protocol in self.factory.open:
+            if isinstance(protocol, UDPProtocol) and protocol.key is not None:
+                yield protocol.key, protocol.client.ip
 
     def endSession(self, sid: str) -> None:
         """

@@ -5,7 +5,7 @@ Tests for L{aero.ws.udp}, without sockets (relay.md sections 12 and 20.9).
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,7 +13,9 @@ from aero.auth.jwt import mintRelayToken
 from aero.auth.relaymodes import Admitted, KeyAuth, RelayAuth, TokenAuth
 from aero.metrics import relay as rows
 from aero.net.relaysessions import RelaySessions
-from aero.net.udp.ports import DatagramPorts
+from aero.net.udp.binding import BindingProtocol
+from aero.net.udp.engine import UDPSession
+from aero.net.udp.ports import DatagramPorts, Received
 from aero.policy.destinations import DestinationPolicy
 from aero.policy.origin import Origins
 from aero.settings.signal import SignalSettings
@@ -381,6 +383,17 @@ class AuthTests(UDPTestCase):
         self.assertEqual(frames[1][1][:2], b"\x03\xf3")
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
+    def test_listed(self) -> None:
+        """
+        Operators see who is there by a token.
+        """
+        self.make(TokenAuth(["secret"]))
+        client = self.connect(f"?token={self.token()}")
+        self.connect()
+        self.assertEqual(list(self.endpoint.clients()), [("sid", "198.51.100.7")])
+        client.lose()
+        self.assertEqual(list(self.endpoint.clients()), [])
+
     def test_revoked(self) -> None:
         """
         The end of a gateway session is the end of its relay session.
@@ -423,6 +436,32 @@ class ReadyTests(UDPTestCase):
         )
         self.assertEqual(self.event("udp_ws_datagrams_in"), 3)
         self.assertEqual(self.event("udp_ws_datagrams_out"), 2)
+
+    def test_ownProtocols(self) -> None:
+        """
+        A subclass may put a protocol of its own on the sockets.
+        """
+        seen: list[Received] = []
+
+        class Watching(BindingProtocol):
+            def datagramsReceived(self, datagrams: Sequence[Received]) -> None:
+                seen.extend(datagrams)
+                super().datagramsReceived(datagrams)
+
+        class WatchedSession(UDPSession):
+            bindingProtocol = Watching
+
+        class WatchedProtocol(UDPProtocol):
+            udpSession = WatchedSession
+
+        client = self.start(protocol=WatchedProtocol)
+        client.send(BINARY, encode(1, 7, V4, 53, b"x"))
+        self.network.deliver(0, (b"a", A), (b"stranger", ("192.0.2.9", 9)))
+        self.assertEqual(seen, [(b"a", A), (b"stranger", ("192.0.2.9", 9))])
+        self.assertEqual(client.frames(), [(BINARY, encode(1, 7, V4, 53, b"a"))])
+        (protocol,) = self.endpoint.factory.open
+        assert isinstance(protocol, WatchedProtocol) and protocol.udp is not None
+        self.assertEqual(protocol.udp.bindings, (7,))
 
     def test_early(self) -> None:
         """
