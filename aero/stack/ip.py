@@ -24,6 +24,9 @@ _ADDRESSES: Final = struct.Struct("!II")
 #: The first bits of addresses of groups (RFC 1112 section 4).
 _GROUP: Final = 14
 
+#: The first byte of addresses that never leave a machine (RFC 1122 section 3.2.1.3).
+_LOOPBACK: Final = 127
+
 
 class PacketReceiver(Protocol):
     """
@@ -102,7 +105,7 @@ class IPv4:
             if not self._sourceAccepted(source, destination, packet):
                 self._drop("ipSource")
                 return
-            if source:
+            if source & self._mask == self._network:
                 self._neighbours.learn(source, station)
         if packet[0] != 0x45 and ipv4.routesItself(packet):
             self._drop("ipOptions")
@@ -148,9 +151,16 @@ class IPv4:
         """
         Whether a packet can be from where it says: an address of the network that is not taken,
         or none yet, which only UDP to the LAN itself can do with (RFC 1122 section 3.2.1.3).
+
+        A guest that was somewhere else before may have an address of there, until its DHCP
+        client asks everybody (REBINDING, RFC 2131 section 4.3.2) and is told no.
         """
-        if source:
+        if source & self._mask == self._network:
             return self._addresses.isGuest(source)
+        if source:
+            everybody = destination == ipv4.LIMITED_BROADCAST
+            unicast = source >> 28 < _GROUP and source >> 24 != _LOOPBACK
+            return everybody and unicast and packet[9] == ipv4.UDP
         return packet[9] == ipv4.UDP and (
             destination in self._owned or self._addresses.isBroadcast(destination)
         )

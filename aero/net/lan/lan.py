@@ -433,6 +433,8 @@ class LAN:
         plan = self.plan
         if sourcePort == CLIENT_PORT and port == SERVER_PORT:
             destination = plan.gateway  # whatever address such a client could think of
+        elif source and not self._onLink(source):
+            return  # all that such a guest can do is to get an address of here
         broadcast = destination in (LIMITED_BROADCAST, plan.broadcast)
         local = plan.gateway if broadcast else destination
         listening = self._udpPorts.find(local, port)

@@ -155,6 +155,26 @@ class SourceTests(_Case):
             self.guest.send(UDP(), source="0.0.0.0", destination=destination)
             self.assertEqual(len(self.guest.events()), 1)
 
+    def test_elsewhere(self) -> None:
+        """
+        A guest with an address of another network can ask everybody over UDP, so that DHCP can
+        tell it better; nobody remembers it at that address.
+        """
+        self.guest.send(UDP(), source="192.168.1.5", destination="255.255.255.255")
+        self.assertEqual(len(self.guest.events()), 1)
+        for source, destination, payload in (
+            ("192.168.1.5", "255.255.255.255", ICMP()),
+            ("192.168.1.5", GATEWAY, UDP()),
+            ("192.168.1.5", REMOTE, UDP()),
+            ("127.0.0.1", "255.255.255.255", UDP()),
+            ("224.0.0.1", "255.255.255.255", UDP()),
+            ("255.255.255.255", "255.255.255.255", UDP()),
+            (GATEWAY, "255.255.255.255", UDP()),
+        ):
+            self.guest.send(payload, source=source, destination=destination)
+        self.assertSilent(ipSource=7)
+        self.assertEqual(self.guest.stack.stations, {})
+
     def test_movesAtOnce(self) -> None:
         """
         A guest whose MAC address changed is answered there from its first packet on.

@@ -4,6 +4,9 @@ Tests for L{aero.net.lan.dhcp}.
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.protocol import DatagramProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import lan as rows
@@ -117,6 +120,21 @@ class LeaseTests(SynchronousTestCase):
         self.assertEqual(self.answers(), [(ACK, "10.0.2.15")])
         self.request(ciaddr="10.0.2.99")
         self.assertEqual(self.answers(), [(NAK, "0.0.0.0")])
+
+    def test_elsewhere(self) -> None:
+        """
+        A guest that wakes up here with a lease of another network is told that it has none.
+        """
+        self.request(ciaddr="172.16.0.4")
+        self.assertEqual(self.answers(), [(NAK, "0.0.0.0")])
+        seen: list[bytes] = []
+        server: Any = DatagramProtocol()
+        server.noisy = False
+        server.datagramReceived = lambda data, address: seen.append(data)
+        self.rig.lan.listenUDP(7, server)
+        self.guest.address = "172.16.0.4"
+        self.guest.sendDatagram(5_000, "255.255.255.255", 7, b"hello")
+        self.assertEqual(seen, [])
 
     def test_release(self) -> None:
         """
