@@ -24,7 +24,7 @@ from .support.relay import (
     startRelay,
     token,
 )
-from .support.server import Aero
+from .support.server import Aero, shared
 from .support.websocket import TEXT, WebSocket
 
 if TYPE_CHECKING:
@@ -379,6 +379,24 @@ class AuthTests(_AuthTests, SynchronousTestCase):
         ):
             response = request(server, "POST", "/session", ("X-API-Key", value))
             self.assertEqual(response.status, status, str(number))
+
+    def test_gatewayElsewhere(self) -> None:
+        """
+        A gateway in another process mints what this relay takes.
+        """
+        common = {"AUTH_MODE": "jwt", "JWT_SECRET": JWT_SECRET}
+        relay = self.server(**TOKEN)
+        gateway = shared(
+            "gateway",
+            AERO_SESSIONS_PER_MINUTE_PER_IP="0",
+            SESSION_SECRET="secret",
+            UDP_RELAY_BASE_URL=relay.url,
+            **common,
+        )
+        described = request(gateway, "POST", "/session").json()["udpRelay"]
+        self.assertEqual(described["baseUrl"], relay.url)
+        with UDPClient.withToken(relay, described["token"]) as client:
+            client.ready()
 
     def test_timeout(self) -> None:
         """
