@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.stack.tcp.test.test_connection -*-
+# -*- test-case-name: aero.stack.tcp.test.test_departure -*-
 """
 What one connection may use, and how long it waits.
 """

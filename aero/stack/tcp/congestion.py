@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.stack.tcp.test.test_congestion -*-
+# -*- test-case-name: aero.stack.tcp.test.test_parts -*-
 """
 How much may be on its way: CUBIC (RFC 9438), with slow start that counts bytes (RFC 3465).
 

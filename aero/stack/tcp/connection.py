@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.stack.tcp.test.test_connection -*-
+# -*- test-case-name: aero.stack.tcp.test.test_departure -*-
 """
 One connection: its states, its timers and what it sends (RFC 9293).
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.stack.tcp.test.test_isn -*-
+# -*- test-case-name: aero.stack.tcp.test.test_parts -*-
 """
 Initial sequence numbers, the origin of timestamps, and ports for connections to the guest, none
 of which can be guessed (RFC 6528 section 3, RFC 7323 section 5.4, RFC 6056 section 3.3.3).

@@ -1,11 +1,12 @@
-# -*- test-case-name: aero.stack.tcp.test.test_options -*-
+# -*- test-case-name: aero.stack.tcp.test.test_parts -*-
 """
 What the two sides of a connection agree on with the options of their SYN.
 """
 
 from __future__ import annotations
 
-from ...wire import tcp
+from aero.wire import tcp
+
 from .config import TCPConfig
 
 #: What a side that says nothing takes (RFC 9293 section 3.7.1).

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.stack.tcp.test.test_outbox -*-
+# -*- test-case-name: aero.stack.tcp.test.test_parts -*-
 """
 Data that waits to be cut into segments.
 """

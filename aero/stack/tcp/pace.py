@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.stack.tcp.test.test_pace -*-
+# -*- test-case-name: aero.stack.tcp.test.test_parts -*-
 """
 How fast segments may follow each other.
 

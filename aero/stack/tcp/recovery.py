@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.stack.tcp.test.test_recovery -*-
+# -*- test-case-name: aero.stack.tcp.test.test_sender -*-
 """
 Finding out what was lost, and what to do about the congestion window (RFC 5681, RFC 6582,
 RFC 6675, RFC 6937, RFC 8985).

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.stack.tcp.test.test_rtt -*-
+# -*- test-case-name: aero.stack.tcp.test.test_parts -*-
 """
 How long a segment and its acknowledgment take (RFC 6298).
 """
