@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from .support.acme import Pebble, PublicAero
 from .support.curl import curl
 from .support.headerset import problems
 from .support.http import Connection, request, sessionCookie
@@ -281,6 +282,32 @@ class ProxyHeaderTests(SynchronousTestCase):
         result = run("--proxy-protocol", "on", "--tls", "off")
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("AERO_TRUSTED_PROXIES", result.stderr)
+
+
+class CertificateTests(SynchronousTestCase):
+    """
+    Certificates by ACME where a balancer has the port.
+    """
+
+    def test_alpn(self) -> None:
+        """
+        The authority reaches aero through what passes TLS on, and clients see the certificate.
+        """
+        port = freePort()
+        front = Front(None, "haproxy", 1, port)
+        self.addCleanup(front.stop)
+        pebble = Pebble(tlsPort=front.port)
+        self.addCleanup(pebble.stop)
+        server = PublicAero(
+            pebble,
+            *("--https-port", str(port), "--http-port", "0"),
+            AERO_TRUSTED_PROXIES="127.0.0.1",
+            AERO_PROXY_PROTOCOL="require",
+        )
+        self.addCleanup(server.kill)
+        server.waitUntilSaid("is good until")
+        trust = ("--cacert", str(pebble.rootCertificate()))
+        self.assertEqual(curl(front, "/healthz", *trust).status, 200)
 
 
 class BasePathTests(SynchronousTestCase):

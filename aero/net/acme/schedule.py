@@ -22,6 +22,10 @@ LAST_MOMENT = 3_600.0
 #: The part of its life that comes to at most, for certificates of hours.
 LAST_PART = 1 / 8
 
+#: Seconds that a certificate is used at least, and the part of its life that comes to at most.
+LEAST_USE = 3_600.0
+LEAST_PART = 1 / 4
+
 #: The longest wait after a failure, in seconds.
 LONGEST_BACKOFF = 6 * 3_600.0
 
@@ -53,6 +57,14 @@ def renewalTime(notBefore: float, notAfter: float, dice: float, window: Window |
     return min(notBefore + life * (RENEW_AFTER - RENEWAL_JITTER * dice), latest)
 
 
+def leastUse(life: float) -> float:
+    """
+    Seconds that a new certificate is used at least, whatever the authority suggests: one that
+    always wants the next one would get it without end.
+    """
+    return min(LEAST_USE, life * LEAST_PART)
+
+
 def windowInterval(window: Window | None) -> float:
     """
     Seconds until an authority is asked for its renewal window again.
@@ -68,7 +80,7 @@ class Setback:
     What stands in the way of the next attempt.
 
     @ivar failures: Failures since the last success.
-    @ivar until: No attempt before this, in seconds since 1970.
+    @ivar until: No attempt before this, in seconds since 1970; after a success too.
     @ivar told: Whether the authority itself asked for that wait.
     """
 

@@ -30,7 +30,7 @@ from .answers import Answers, selfSigned
 from .authority import ACMEError, CertificateAuthority, Window
 from .keeper import Keeper
 from .order import OrderProcess, Runner
-from .schedule import Setback, isAboutChallenge, renewalTime, windowInterval
+from .schedule import Setback, isAboutChallenge, leastUse, renewalTime, windowInterval
 
 #: The most seconds between two looks at the wall clock, which may be set, or stand still while a
 #: machine sleeps.
@@ -222,7 +222,7 @@ class ACMESource:
         self._busy = None
         if cancelled:
             return
-        due = max(self._due(), self._setback.until)
+        due = max(self._due(), self._earliest())
         self._metrics.gauge(rows.NEXT_ATTEMPT).set(due)
         self._lookIn(min(max(due - self._now(), 1.0), LOOK_INTERVAL))
 
@@ -232,7 +232,7 @@ class ACMESource:
         if self._unkept is not None:
             self._keep(self._unkept)
         yield self._askWindow()
-        if self._now() < max(self._due(), self._setback.until):
+        if self._now() < max(self._due(), self._earliest()):
             return
         if self._adoptKept() and self._now() < self._due():
             return
@@ -268,7 +268,7 @@ class ACMESource:
         self._metrics.counter(rows.CHALLENGES, kind, "success").inc()
         self._metrics.counter(rows.ATTEMPTS, "success").inc()
         self._metrics.counter(tlsRows.RELOADS, "success").inc()
-        self._setback = Setback()
+        self._setback = Setback(0, self._now() + leastUse(fresh.notAfter - fresh.notBefore))
         self._keeper.keepSetback(self._setback)
         self._use(fresh)
 
@@ -361,9 +361,20 @@ class ACMESource:
         When to order, in seconds since 1970.
         """
         real = self._real
-        if real is None or not self._coversAll(real) or self._now() < real.notBefore:
+        if real is None or not self._coversAll(real):
             return 0.0
+        # One that is not valid yet is waited for: with a clock that is slow, the next one would
+        # not be either.
         return renewalTime(real.notBefore, real.notAfter, self._dice, self._window)
+
+    def _earliest(self) -> float:
+        """
+        When something may be ordered at the earliest, in seconds since 1970.
+        """
+        real = self._real
+        if not self._setback.failures and (real is None or not self._coversAll(real)):
+            return 0.0
+        return self._setback.until
 
     def _replaced(self) -> str:
         real = self._real

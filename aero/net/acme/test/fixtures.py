@@ -25,6 +25,7 @@ class FakeAuthority:
     An authority that does as it is told.
 
     @ivar life: Seconds that its certificates last.
+    @ivar ahead: Seconds that its clock is ahead of ours.
     @ivar obstacle: Raised by the exchange of this name, or C{None}.
     @ivar offered: The kinds of challenges it offers.
     @ivar judge: Decides about a challenge that was answered: C{None} believes it.
@@ -36,6 +37,7 @@ class FakeAuthority:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.life = 90 * DAY
+        self.ahead = 0.0
         self.obstacle: dict[str, ACMEError] = {}
         self.offered: tuple[str, ...] = KINDS
         self.judge: Callable[[Challenge], ACMEError | None] = lambda challenge: None
@@ -159,7 +161,7 @@ class FakeAuthority:
         """
         A certificate for a public key, in PEM.
         """
-        begin = datetime.datetime.fromtimestamp(self._now(), datetime.UTC)
+        begin = datetime.datetime.fromtimestamp(self._now() + self.ahead, datetime.UTC)
         names = self._names if self.issuedFor is None else self.issuedFor
         certificate = (
             x509.CertificateBuilder()

@@ -248,6 +248,31 @@ class RenewalTests(_SourceTestCase):
         self.assertIsNot(self.shown(source), first)
         self.authority.window = None
 
+    def test_insatiable(self) -> None:
+        """
+        An authority that always wants a certificate replaced gets one an hour at most, restarts
+        included.
+        """
+        self.authority.window = Window(0, 1)
+        self.started()
+        for _ in range(24):
+            source = self.source()
+            source.start()
+            wait(self.clock, 3_600, LOOK_INTERVAL)
+        self.assertLessEqual(self.authority.times("order"), 25)
+        self.assertGreater(self.authority.times("order"), 12)
+
+    def test_slowClock(self) -> None:
+        """
+        A certificate that is not valid yet, as our clock is slow, is waited for and not replaced.
+        """
+        self.authority.ahead = 7_200
+        source = self.started()
+        self.assertFalse(source.isUsable())
+        wait(self.clock, 7_200, LOOK_INTERVAL)
+        self.assertTrue(source.isUsable())
+        self.assertEqual(self.authority.times("order"), 1)
+
     def test_windowFails(self) -> None:
         """
         An authority that does not say is no obstacle.
