@@ -26,6 +26,7 @@ from aero.metrics import Metrics
 from aero.net.relaysessions import RelaySession, RelaySessions
 from aero.net.udp.engine import UDPSession
 from aero.net.udp.ports import DatagramPorts
+from aero.policy.datagramlimits import Bucket
 from aero.policy.destinations import DestinationPolicy
 from aero.settings.signal import SignalSettings
 from aero.settings.udp import UDPSettings
@@ -75,6 +76,7 @@ class UDPProtocol(BatchingProtocol):
     _pinging: IDelayedCall | None = None
     _lastHeard = 0.0
     _maxMessage = 0
+    _texts: Bucket | None = None
 
     # -- what users call
 
@@ -135,7 +137,24 @@ class UDPProtocol(BatchingProtocol):
             self._log.failure("A relay session could not be made")
             self._fail("internal_error", "failed to allocate session", INTERNAL_ERROR)
             return
-        self._begin(self._relay)
+        if not self._relay.isShared:
+            self._begin(self._relay)
+            return
+        self._stopWaiting()
+        confirmed = ensureDeferred(self._relay.confirmed())
+        confirmed.addCallback(self._confirmed).addErrback(self._unconfirmed)
+
+    def _confirmed(self, _: None) -> None:
+        if self._relay is not None:  # the client may have left
+            self._begin(self._relay)
+
+    def _unconfirmed(self, failure: Failure) -> None:
+        self._relay = None
+        refused = failure.value
+        if isinstance(refused, Refused):
+            self._fail(refused.code, refused.message, TRY_AGAIN_LATER)
+        else:
+            self._fail("internal_error", "failed to allocate session", INTERNAL_ERROR)
 
     def _begin(self, relay: RelaySession) -> None:
         endpoint = self.endpoint
@@ -153,6 +172,8 @@ class UDPProtocol(BatchingProtocol):
         )
         self._maxMessage = endpoint.settings.maxPayload + MAX_HEADER
         self._lastHeard = self.clock.seconds()
+        # Reading text costs more than relaying a datagram.
+        self._texts = Bucket(endpoint.signal.maxSignalRate, self._lastHeard)
         self._waiting = self.clock.callLater(endpoint.settings.udpIdle, self._checkIdle)
         self._pinging = self.clock.callLater(endpoint.settings.udpPing, self._ping)
         self._say(type="ready", sessionId=relay.id)
@@ -192,7 +213,10 @@ class UDPProtocol(BatchingProtocol):
         Text: the credential, or a repetition of it.
         """
         if self._udp is not None:
-            if not isAuthMessage(payload):
+            if self._texts is not None and not self._texts.take(1, self.clock.seconds()):
+                self.endpoint.sessions.events.inc("rate_limited")
+                self._fail("rate_limited", "rate limit exceeded", POLICY_VIOLATION)
+            elif not isAuthMessage(payload):
                 self._fail("bad_message", "expected binary message", UNSUPPORTED_DATA)
             return
         if len(payload) > self.endpoint.signal.maxSignalBytes:

@@ -481,6 +481,16 @@ class ReadyTests(UDPTestCase):
         client.send(BINARY, encode(1, 7, V4, 53, b"x"))
         self.assertEqual((client.frames(), len(self.network.sockets)), ([], 1))
 
+    def test_manyTexts(self) -> None:
+        """
+        Too many of them a second are one too many.
+        """
+        client = self.start(signal={"maxSignalRate": 2})
+        text = clientFrame(TEXT, b'{"type":"auth","token":"x"}')
+        client.sendBytes(text * 3)
+        self.assertFailed(client, "rate_limited", "rate limit exceeded", 1008)
+        self.assertEqual(self.event("rate_limited"), 1)
+
     def test_otherText(self) -> None:
         """
         Other text closes with 1003.
