@@ -91,7 +91,7 @@ window.rtc = (() => {
   }
 
   // With one request.
-  async function post(peer, { via, headers, query, mangle }) {
+  async function post(peer, { via, headers, query, mangle, drop }) {
     await peer.connection.setLocalDescription();
     await within(
       reached(
@@ -117,7 +117,9 @@ window.rtc = (() => {
     const { sdp } = via === "legacy" ? answer.answer : answer.sdp;
     peer.answer = sdp;
     peer.sessionId = answer.sessionId;
-    await peer.connection.setRemoteDescription({ type: "answer", sdp: mangled(sdp, mangle) });
+    const kept = sdp.split("\r\n").filter((line) => !drop || !line.includes(drop));
+    const seen = mangled(kept.join("\r\n"), mangle);
+    await peer.connection.setRemoteDescription({ type: "answer", sdp: seen });
   }
 
   // Makes the browser believe that longer messages are welcome.
