@@ -100,10 +100,14 @@ class StackDriver:
         """
         if self._stopped:
             return
-        if self._backlog or self._working or len(frames) > self.maxFrames:
+        if self._backlog or self._working:
             self._keep(frames)
             self._soon()
             return
+        if len(frames) > self.maxFrames:
+            self._keep(frames[self.maxFrames :])
+            frames = frames[: self.maxFrames]
+            self._soon()
         now = self.clock.seconds()
         received = self.stack.frameReceived
         for frame in frames:
