@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.stack.tcp.test.test_parts -*-
+# -*- test-case-name: aero.stack.tcp.test.test_timewait -*-
 """
 Connections that are over, and answer late segments for a moment (RFC 9293 section 3.6.1).
 

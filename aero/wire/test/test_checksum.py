@@ -66,6 +66,15 @@ class ChecksumTests(SynchronousTestCase):
         self.assertEqual(onesSum(data, initial), expected)
         self.assertEqual(onesSum(memoryview(data), initial), expected)
 
+    def test_large(self) -> None:
+        """
+        Large buffers of every kind of length, the largest packet and more among them.
+        """
+        for size in (1024, 1025, 1480, 8191, 8192, 8193, 32_769, 65_515, 65_535, 200_001):
+            for data in (bytes(size), b"\xff" * size, bytes(at * 7 & 0xFF for at in range(size))):
+                self.assertEqual(onesSum(data, 0x1234), wordByWord(data, 0x1234))
+                self.assertEqual(onesSum(data), wordByWord(data))
+
     @given(st.binary(max_size=100).map(lambda data: data + data), st.binary(max_size=60))
     def test_partsAdd(self, first: bytes, second: bytes) -> None:
         """
