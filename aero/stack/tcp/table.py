@@ -5,13 +5,14 @@ All TCP connections of one guest.
 The table finds the connection that a segment belongs to, opens new ones, answers strangers with
 resets, and gives connections their turns to send. Timers are kept in a heap from which nothing
 is ever taken out early: an entry that a connection does not need any more is passed over when
-it comes up, and one that came too early is put back.
+it comes up, and one that came too early is put back. When most entries are such, the heap is
+made anew.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Callable
 
 from aero.wire.checksum import pseudoHeader
@@ -54,6 +55,9 @@ from .timewait import Key, Remains, TimeWait
 
 #: Answers that belong to no connection, waiting to be sent.
 MAX_REPLIES = 256
+
+#: Entries of the heap of timers, beyond four for each connection, before it is made anew.
+_SPARE_TIMERS = 64
 
 #: Segments of one connection before others have their turn.
 _TURN = 8
@@ -453,6 +457,12 @@ class TCPTable:
 
     # What is due.
 
+    def timerCount(self) -> int:
+        """
+        Entries in the heap of timers. They are bounded by the number of connections.
+        """
+        return len(self._timers)
+
     def nextTimeout(self) -> float | None:
         """
         When to call L{handleTimeout}, which may be earlier than something is due; C{None} if
@@ -497,7 +507,15 @@ class TCPTable:
         Call C{handleTimeout} then.
         """
         connection.scheduled = at
-        heappush(self._timers, (at, connection.number, connection))
+        timers = self._timers
+        heappush(timers, (at, connection.number, connection))
+        if len(timers) > 4 * self.connections + _SPARE_TIMERS:
+            timers[:] = [
+                (other.scheduled, number, other)
+                for number, other in self._byNumber.items()
+                if other.scheduled != NEVER
+            ]
+            heapify(timers)
 
     def reply(self, source: int, destination: int, segment: bytes) -> None:
         """

@@ -317,6 +317,19 @@ class TimerTests(SynchronousTestCase):
         self.assertEqual(guest.advance(1000.0), [])
         self.assertIsNone(guest.table.nextTimeout())
 
+    def test_fewEntries(self) -> None:
+        """
+        Timers that are set and not needed do not pile up.
+        """
+        guest = ScriptedGuest()
+        guest.connect()
+        most = 0
+        for _ in range(2000):
+            guest.write(b"x")
+            guest.advance(0.05)
+            most = max(most, guest.table.timerCount())
+        self.assertLess(most, 100)
+
     def test_finWait2(self) -> None:
         """
         A guest that never closes, and is silent, is given up; one that still sends is not.
