@@ -8,8 +8,10 @@ socket, are collected until the end of the reactor's turn, so that ten small wri
 segment.
 
 Whatever a guest does, one turn handles at most L{StackDriver.maxFrames} of its frames,
-L{StackDriver.maxEvents} events and L{StackDriver.maxSent} frames for it; the rest waits for
-the next turn, after everybody else had theirs. A backlog of frames pauses the port.
+L{StackDriver.maxEvents} events and L{StackDriver.maxSent} frames for it, and of frames and events
+no more than what takes a L{StackDriver.slice} each. The rest waits for the next turn, after
+everybody else had theirs, and no frames are handled while events wait. A backlog of frames
+pauses the port.
 
 The stack makes segments when it is asked for them. While the port is full it is not asked, so
 that what waits is in the send buffers of its connections, which slow down whoever fills them.
@@ -18,7 +20,8 @@ that what waits is in the send buffers of its connections, which slow down whoev
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, Protocol, Sequence
+from itertools import islice
+from typing import Any, Callable, Iterable, Protocol, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -57,6 +60,9 @@ class StackDriver:
     @ivar lostFrames: Frames of the guest dropped because a port without C{pauseFrames} went on.
     """
 
+    #: Seconds that one turn may spend on the frames of a guest, and again on its events. A guest
+    #: whose frames cost much is handled in smaller pieces, between which others have their turn.
+    slice = 0.001
     maxFrames = 256
     maxEvents = 512
     maxSent = 128
@@ -89,6 +95,7 @@ class StackDriver:
         self._paused = False
         self._working = False
         self._stopped = False
+        self._owesEvents = False
         self._later: deque[Callable[[], None]] = deque()
         self._turn: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
@@ -100,18 +107,14 @@ class StackDriver:
         """
         if self._stopped:
             return
-        if self._backlog or self._working:
+        if self._backlog or self._working or self._owesEvents:
             self._keep(frames)
             self._soon()
             return
-        if len(frames) > self.maxFrames:
-            self._keep(frames[self.maxFrames :])
-            frames = frames[: self.maxFrames]
+        done = self._handle(frames)
+        if done < len(frames):
+            self._keep(frames[done:])
             self._soon()
-        now = self.clock.seconds()
-        received = self.stack.frameReceived
-        for frame in frames:
-            received(frame, now)
         self._work()
 
     def apply(self, command: Command) -> None:
@@ -185,20 +188,38 @@ class StackDriver:
             self._portPaused = True
             pause()
 
+    def _handle(self, frames: Iterable[bytes]) -> int:
+        """
+        Handle frames for as long as a turn may take.
+
+        @return: How many.
+        """
+        seconds = self.clock.seconds
+        now = seconds()
+        end = now + self.slice
+        received = self.stack.frameReceived
+        done = 0
+        for frame in islice(frames, self.maxFrames):
+            received(frame, now)
+            done += 1
+            if not done & 15:
+                now = seconds()
+                if now >= end:
+                    break
+        return done
+
     def _soon(self) -> None:
         if self._turn is None and not self._stopped:
             self._turn = self.clock.callLater(0, self._nextTurn)
 
     def _nextTurn(self) -> None:
         self._turn = None
-        if self._backlog:
-            now = self.clock.seconds()
-            for _ in range(min(self.maxFrames, len(self._backlog))):
-                frame = self._backlog.popleft()
-                self._backlogBytes -= len(frame)
-                self.stack.frameReceived(frame, now)
+        backlog = self._backlog
+        if backlog and not self._owesEvents:
+            for _ in range(self._handle(backlog)):
+                self._backlogBytes -= len(backlog.popleft())
         self._work()
-        if self._backlog:
+        if backlog:
             self._soon()
         elif self._portPaused and not self._stopped:
             self._portPaused = False
@@ -228,9 +249,14 @@ class StackDriver:
         @return: Whether there may be more.
         """
         nextEvent = self.stack.nextEvent
-        for _ in range(self.maxEvents):
+        seconds = self.clock.seconds
+        end = seconds() + self.slice
+        self._owesEvents = False
+        for count in range(self.maxEvents):
             if self._later:
                 self._runLater()
+            if count & 7 == 7 and seconds() >= end:
+                break
             event = nextEvent()
             if event is None:
                 return False
@@ -240,6 +266,7 @@ class StackDriver:
                 self._log.failure("An event of a guest could not be handled")
             if self._stopped:
                 return False
+        self._owesEvents = True
         return True
 
     def _send(self) -> bool:

@@ -5,6 +5,7 @@ Tests for L{aero.net.lan.driver}.
 from __future__ import annotations
 
 from collections import deque
+from itertools import groupby
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -158,6 +159,46 @@ class DriverTests(SynchronousTestCase):
         self.clock.callLater(0, self.seen.append, "others")
         self.clock.advance(0)
         self.assertEqual(self.seen, [0, 1, 2, 3, 4, 5, "others", 6])
+
+    def test_slowGuest(self) -> None:
+        """
+        Frames that cost much end the turn early, and so do events; no frames are handled while
+        events wait.
+        """
+        happened: list[str] = []
+
+        def slowly(frame: bytes, now: float) -> None:
+            self.clock.rightNow += 0.01
+            self.stack.events.append(frame)
+            happened.append("frame")
+
+        def dispatch(event: Any) -> None:
+            self.clock.rightNow += 0.02
+            happened.append("event")
+
+        def others(left: int) -> None:
+            happened.append("others")
+            if left:
+                self.clock.callLater(0.01, others, left - 1)
+
+        self.stack.frameReceived = slowly  # type: ignore[method-assign]
+        self.port = PausingPort()
+        self.driver = StackDriver(self.stack, self.clock, self.port, dispatch)
+        self.driver.slice = 0.1
+        self.clock.callLater(0.01, others, 500)
+        self.driver.framesReceived([b"%d" % number for number in range(40)])
+        for _ in range(20):
+            self.clock.advance(1)
+        turns = [(kind, len(list(group))) for kind, group in groupby(happened)]
+        self.assertEqual(
+            [turn for turn in turns if turn[0] != "others"],
+            [
+                *(("frame", 16), ("event", 7), ("event", 7), ("event", 2)),
+                *(("frame", 16), ("event", 7), ("event", 7), ("event", 2)),
+                *(("frame", 8), ("event", 7), ("event", 1)),
+            ],
+        )
+        self.assertEqual(self.port.told, ["pause", "resume"])
 
     def test_boundedSending(self) -> None:
         """
