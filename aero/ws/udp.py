@@ -137,24 +137,7 @@ class UDPProtocol(BatchingProtocol):
             self._log.failure("A relay session could not be made")
             self._fail("internal_error", "failed to allocate session", INTERNAL_ERROR)
             return
-        if not self._relay.isShared:
-            self._begin(self._relay)
-            return
-        self._stopWaiting()
-        confirmed = ensureDeferred(self._relay.confirmed())
-        confirmed.addCallback(self._confirmed).addErrback(self._unconfirmed)
-
-    def _confirmed(self, _: None) -> None:
-        if self._relay is not None:  # the client may have left
-            self._begin(self._relay)
-
-    def _unconfirmed(self, failure: Failure) -> None:
-        self._relay = None
-        refused = failure.value
-        if isinstance(refused, Refused):
-            self._fail(refused.code, refused.message, TRY_AGAIN_LATER)
-        else:
-            self._fail("internal_error", "failed to allocate session", INTERNAL_ERROR)
+        self._begin(self._relay)
 
     def _begin(self, relay: RelaySession) -> None:
         endpoint = self.endpoint
