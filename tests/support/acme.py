@@ -6,6 +6,7 @@ own: every name leads to loopback.
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
 import subprocess
 import tempfile
@@ -124,6 +125,7 @@ class Pebble:
         """
         self.halt()
         self._names.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def rootCertificate(self) -> Path:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import atexit
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -71,8 +72,8 @@ class Front(Aero):
                 return
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
                     log = (self.directory / "log").read_text()
+                    self.stop()
                     raise AssertionError(f"{kind} does not start: {log}") from None
                 time.sleep(0.05)
 
@@ -99,7 +100,9 @@ class Front(Aero):
         """
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(PATIENCE)
+        status = self.process.wait(PATIENCE)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return status
 
     def _adapted(self, text: str, backend: int) -> str:
         """
