@@ -157,7 +157,12 @@ class Aero(Parts):
         shared = bool(set(self.allowedOrigins()) - own)
         return [
             OriginGate(self.origins, self.metrics, shared=shared),
-            RateGate(self.settings.http.maxRequestsPerMinute, self.metrics, self.reactor.seconds),
+            RateGate(
+                self.settings.http.maxRequestsPerMinute,
+                self.metrics,
+                self.reactor.seconds,
+                self.fleet.makeBuckets,
+            ),
         ]
 
     # -- the parts that nobody else uses
@@ -281,7 +286,7 @@ class Aero(Parts):
             command=command,
             environ=self.environ,
             bindings=self.bindings(),
-            handlers={},
+            now=self.now,
             metrics=self.metrics,
             grace=server.drainDelay + self._grace + KILL_AFTER,
             say=_say,
@@ -337,9 +342,11 @@ class Aero(Parts):
         """
         lines = list(self._readyLines(listener))
         if self.member is None:
+            self.fleet.start()
             return lines
         self.member.answer("exposition", lambda _: self.metrics.exposition().decode())
         self.member.join(self.reactor, self._supervisorGone)
+        self.fleet.start()
         self.member.ready(lines)
         return ()
 
@@ -454,6 +461,7 @@ class Aero(Parts):
             self.certificates.stop()
         for service in self.services:
             service.stop()
+        self.fleet.stop()
         close = getattr(self.frontEnd, "close", None)
         if close is not None:
             close()

@@ -10,7 +10,22 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import acme, dns, fleet, http, images, l2, lan, mux, relay, sessions, static, tcp, tls, workers
+from . import (
+    acme,
+    dns,
+    fleet,
+    http,
+    images,
+    l2,
+    lan,
+    mux,
+    relay,
+    sessions,
+    static,
+    tcp,
+    tls,
+    workers,
+)
 from ._rows import Row
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 from ._rows import CounterRow, GaugeRow
 
 REDIS_UP = GaugeRow(
-    "aero_redis_up", "1 while Redis answers, 0 while it is away; 0 without REDIS_URL."
+    "aero_redis_up", "Whether Redis answers: 1, or 0 while it is away and without REDIS_URL."
 )
 ASKED = CounterRow(
     "aero_shared_operations_total",
-    "Questions about shared limits, by what was asked: acquire, refresh, release, take or revoke.",
+    "Questions about shared limits, by what was asked: acquire, refresh, release, debit or revoke.",
     ("operation",),
 )
 REFUSED = CounterRow(

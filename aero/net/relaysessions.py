@@ -26,6 +26,9 @@ from aero.policy.quota import Slots, addressKey
 from aero.settings.signal import SignalSettings
 from aero.settings.udp import UDPSettings
 
+from .fleet.claims import Claims, Held, granted
+from .fleet.store import Claim
+
 #: How often an id is drawn again that a session has already.
 _TRIES: Final = 3
 
@@ -51,6 +54,7 @@ class RelaySession:
         "_address",
         "_closed",
         "_expiry",
+        "_held",
         "_sessions",
         "_violations",
         "id",
@@ -69,7 +73,9 @@ class RelaySession:
         settings: UDPSettings,
         now: float,
         address: str,
+        held: Held | None = None,
     ) -> None:
+        self._held = held
         self.id = ident
         self.key = key
         self.isLive = True
@@ -81,6 +87,28 @@ class RelaySession:
         self._address = address
         self._expiry: IDelayedCall | None = None
         self._violations = Violations(settings.hardCloseAfter, settings.violationWindow)
+
+    @property
+    def isShared(self) -> bool:
+        """
+        Whether other processes have a say about it.
+        """
+        return self._held is not None
+
+    async def confirmed(self) -> None:
+        """
+        Wait until the other processes of the server agree, where there are any.
+
+        @raise Refused: 409: one of them has a session with this key. This one was given back.
+        """
+        agreed = False
+        try:
+            agreed = await granted(self._held)
+        finally:
+            if not agreed:
+                self.release()
+        if not agreed:
+            raise self._sessions._isActive()
 
     def violated(self, now: float) -> None:
         """
@@ -107,6 +135,8 @@ class RelaySession:
             if self._expiry is not None and self._expiry.active():
                 self._expiry.cancel()
             self._sessions._released(self)
+            if self._held is not None:
+                self._held.release()
 
 
 class RelaySessions:
@@ -124,8 +154,10 @@ class RelaySessions:
         clock: Any,
         metrics: Metrics,
         randomness: Callable[[int], bytes] = os.urandom,
+        claims: Claims | None = None,
     ) -> None:
         """
+        @param claims: Where keys are agreed about with other processes.
         @param clock: The reactor.
         @param randomness: Gives so many bytes that nobody can guess.
         """
@@ -133,6 +165,7 @@ class RelaySessions:
         self._limit = settings.maxRelaySessions
         self._ttl = settings.preallocationTTL
         self._lifetime = settings.maxRelaySessionTime
+        self._claims = claims
         self._perAddress = Slots(settings.maxRelaySessionsPerIP)
         self._settings = udp
         self._clock = clock
@@ -156,9 +189,11 @@ class RelaySessions:
         *,
         address: str = "",
         reservation: str | None = None,
+        isOpen: bool = True,
     ) -> RelaySession:
         """
-        Begin a session.
+        Begin a session. Where other processes have a say, L{RelaySession.confirmed} tells what
+        they say.
 
         @param key: See L{RelaySession.key}.
         @param closed: Called when the session ends by itself.
@@ -166,17 +201,13 @@ class RelaySessions:
         @param reservation: The id of a reservation with the same key, whose place and id the
             session takes. One that is not there any more, or is somebody else's, counts for
             nothing.
+        @param isOpen: Whether something is open for it. A reservation is known to this process
+            only, and would be in the way of its own session in another one.
         @raise Refused: 409 where the key has a session, else 503 where there are too many.
         """
         ident = self._consume(key, reservation)
         if key is not None and key in self._byKey:
-            self._refused("active")
-            raise Refused(
-                409,
-                "session_already_active",
-                "session already active",
-                retryAfter=_RETRY,
-            )
+            raise self._isActive()
         if 0 < self._limit <= len(self._live):
             self.events.inc("too_many_sessions")
             self._refused("limit")
@@ -188,7 +219,10 @@ class RelaySessions:
             self._refused("address")
             raise Refused(503, "too_many_sessions", "too many sessions", retryAfter=_RETRY)
         now = self._clock.seconds()
-        session = RelaySession(self, ident, key, closed, self._settings, now, place)
+        held = None
+        if self._claims is not None and key is not None and isOpen:
+            held = self._claims.hold(Claim("relay.session.lock", key, 1))
+        session = RelaySession(self, ident, key, closed, self._settings, now, place, held)
         if self._lifetime:
             session._expiry = self._clock.callLater(self._lifetime, session.end, "session expired")
         self._live[session.id] = session
@@ -205,7 +239,7 @@ class RelaySessions:
         @return: Its id.
         @raise Refused: See L{take}.
         """
-        session = self.take(key, self._reservationEnded, address=address)
+        session = self.take(key, self._reservationEnded, address=address, isOpen=False)
         self._reserved[session.id] = self._clock.callLater(
             self._ttl, self._reservationExpired, session
         )
@@ -244,6 +278,10 @@ class RelaySessions:
         self._reserved.pop(session.id).cancel()
         session.release()
         return session.id
+
+    def _isActive(self) -> Refused:
+        self._refused("active")
+        return Refused(409, "session_already_active", "session already active", retryAfter=_RETRY)
 
     def _newId(self) -> str:
         for _ in range(_TRIES):

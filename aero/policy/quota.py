@@ -6,6 +6,7 @@ Rates and counts for each key, in tables that strangers cannot grow without boun
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Callable
 
 from .numeric import ipv4Text, ipv6Text, parseIPv6
 
@@ -77,6 +78,17 @@ class TokenBuckets:
             if len(buckets) < self._maxKeys and now - buckets[oldest][1] < self._idle:
                 return
             del buckets[oldest]
+
+
+#: Makes the buckets of one kind: its name, tokens a second, and the most in a bucket.
+MakeBuckets = Callable[[str, float, float], TokenBuckets]
+
+
+def localBuckets(kind: str, rate: float, burst: float) -> TokenBuckets:
+    """
+    Buckets that this process alone takes from. See L{MakeBuckets}.
+    """
+    return TokenBuckets(rate, burst)
 
 
 class Slots:

@@ -67,9 +67,14 @@ class GatewayService(Service):
                 credentials=credentials,
                 services=settings.server.services,
                 base=parts.base,
+                makeBuckets=parts.fleet.makeBuckets,
             ),
             "/udp-relay/token": RelayTokenEndpoint(
-                credentials, parts.sessions, parts.metrics, parts.now
+                credentials,
+                parts.sessions,
+                parts.metrics,
+                parts.now,
+                makeBuckets=parts.fleet.makeBuckets,
             ),
         }
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 from typing import Any, Callable, Sequence
 from urllib.parse import quote
 
+from twisted.internet.defer import ensureDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from aero.auth.l2modes import Credentials, Denied, L2Authenticator
 from aero.errors import Refused
@@ -90,6 +92,14 @@ class LANChannel:
         self.pauseProducing = tunnel.pauseProducing
         self.resumeProducing = tunnel.resumeProducing
         tunnel.start()
+        if permit.isShared:
+            ensureDeferred(permit.confirmed()).addErrback(self._unconfirmed)
+
+    def _unconfirmed(self, failure: Failure) -> None:
+        """
+        The session or the address has its share elsewhere.
+        """
+        self._tunnel.drain("quota_connections")
 
     def connectionLost(self, reason: str) -> None:
         """

@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.web.resource import IResource
 
 from aero.auth.relaymodes import KeyAuth, RelayAuth, TokenAuth
-from aero.auth.revocations import Revocations, RevocationStore
+from aero.auth.revocations import RevocationStore
 from aero.auth.sessions import Sessions
 from aero.errors import ConfigurationError
 from aero.metrics import ROWS, Metrics
@@ -48,6 +48,8 @@ from aero.workers.member import Member
 from aero.ws.handshake import UpgradeGate
 from aero.ws.relaygate import RelayGate
 from aero.ws.slots import TunnelSlots
+
+from .fleet import Fleet, sharedStore
 
 #: The other names of this machine that an internal site answers to.
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -331,11 +333,21 @@ class Parts:
         return Origins(self.allowedOrigins())
 
     @cached_property
+    def fleet(self) -> Fleet:
+        """
+        What this process agrees about with others.
+        """
+        store = sharedStore(
+            self.settings.fleet, self.member, clock=self.reactor, metrics=self.metrics,
+        )
+        return Fleet(store, clock=self.reactor, now=self.now)
+
+    @property
     def revocations(self) -> RevocationStore:
         """
         Sessions that ended before their time.
         """
-        return Revocations()
+        return self.fleet.revocations
 
     @cached_property
     def sessions(self) -> Sessions:
@@ -372,6 +384,7 @@ class Parts:
             upgradesPerMinutePerIP=self.settings.session.upgradesPerMinutePerIP,
             maxTargetLength=self.settings.http.maxTargetLength,
             wallClock=self.now,
+            makeBuckets=self.fleet.makeBuckets,
         )
 
     @cached_property
@@ -379,7 +392,7 @@ class Parts:
         """
         How many tunnels a session and an address have.
         """
-        return TunnelSlots(self.settings.tcp, self.metrics)
+        return TunnelSlots(self.settings.tcp, self.metrics, self.fleet.claims)
 
     @cached_property
     def egressPolicy(self) -> EgressPolicy:
@@ -420,6 +433,7 @@ class Parts:
             metrics=self.metrics,
             sessions=self.sessions,
             now=self.now,
+            makeBuckets=self.fleet.makeBuckets,
         )
 
     @cached_property
@@ -455,7 +469,7 @@ class Parts:
         """
         How many tunnels there may be.
         """
-        return TunnelPermits(self.settings.l2, self.metrics)
+        return TunnelPermits(self.settings.l2, self.metrics, self.fleet.claims)
 
     # -- the relay
 
@@ -491,7 +505,8 @@ class Parts:
         """
         settings = self.settings
         return RelaySessions(
-            settings.signal, settings.udp, clock=self.reactor, metrics=self.metrics
+            settings.signal, settings.udp, clock=self.reactor, metrics=self.metrics,
+            claims=self.fleet.claims,
         )
 
     @cached_property

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Mapping
 
 from twisted.application.service import IService
 from twisted.internet.testing import MemoryReactorClock

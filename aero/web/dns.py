@@ -21,6 +21,7 @@ from aero.auth.sessions import Sessions
 from aero.errors import DecodeError
 from aero.metrics import Metrics
 from aero.net.dns.engine import Answer, DNSEngine
+from aero.policy.quota import MakeBuckets, localBuckets
 from aero.settings.dns import DNSSettings
 from aero.wire.dns import FORMERR, HEADER_SIZE, NOERROR, NXDOMAIN, SERVFAIL, identify, shortAnswer
 from aero.wire.dnsquery import parseQuery
@@ -125,6 +126,7 @@ def dnsEndpoints(
     now: Callable[[], float],
     randomness: Callable[[int], bytes] = os.urandom,
     engine: DNSEngine | None = None,
+    makeBuckets: MakeBuckets = localBuckets,
 ) -> tuple[DNSEngine, dict[str, IResource]]:
     """
     The resolver and the resources that answer from it, by path.
@@ -135,7 +137,7 @@ def dnsEndpoints(
     """
     if engine is None:
         engine = dnsEngine(settings, reactor=reactor, metrics=metrics, randomness=randomness)
-    admission = DNSAdmission(settings, sessions, metrics, now)
+    admission = DNSAdmission(settings, sessions, metrics, now, makeBuckets)
     size = settings.maxQueryBytes
     return engine, {
         "/dns-query": DNSQueryEndpoint(engine, admission, size),

@@ -11,7 +11,7 @@ from aero.auth.sessions import Sessions
 from aero.metrics import Metrics
 from aero.metrics import dns as rows
 from aero.net.dns.engine import DNSEngine
-from aero.policy.quota import TokenBuckets, addressKey
+from aero.policy.quota import MakeBuckets, addressKey, localBuckets
 from aero.settings.dns import DNSSettings
 
 from .credentials import requireSession
@@ -36,12 +36,13 @@ class DNSAdmission:
         sessions: Sessions,
         metrics: Metrics,
         now: Callable[[], float],
+        makeBuckets: MakeBuckets = localBuckets,
     ) -> None:
         """
         @param now: The current time in seconds since the epoch.
         """
         self._sessions = sessions if settings.requireSession else None
-        self._buckets = TokenBuckets(settings.qpsPerIP, settings.burstPerIP)
+        self._buckets = makeBuckets("dns", settings.qpsPerIP, settings.burstPerIP)
         self._limited = metrics.counter(rows.LIMITED)
         self._now = now
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Callable, Protocol, Sequence
 
 from aero.metrics import Metrics, sessions
 from aero.policy.origin import Origins
-from aero.policy.quota import TokenBuckets, addressKey
+from aero.policy.quota import MakeBuckets, addressKey, localBuckets
 
 from .replies import Header, reply, replyEmpty, replyError, retryAfter
 
@@ -108,14 +108,18 @@ class RateGate:
     """
 
     def __init__(
-        self, requestsPerMinute: float, metrics: Metrics, now: Callable[[], float]
+        self,
+        requestsPerMinute: float,
+        metrics: Metrics,
+        now: Callable[[], float],
+        makeBuckets: MakeBuckets = localBuckets,
     ) -> None:
         """
         @param requestsPerMinute: Also how many may come at once; 0 is no limit.
         @param now: The current time in seconds.
         """
         self._limited = requestsPerMinute > 0
-        self._buckets = TokenBuckets(requestsPerMinute / 60, requestsPerMinute)
+        self._buckets = makeBuckets("requests", requestsPerMinute / 60, requestsPerMinute)
         self._refused = metrics.counter(sessions.GATE_REFUSALS, "rate")
         self._now = now
 

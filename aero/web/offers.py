@@ -93,7 +93,7 @@ class OfferEndpoint(RelayEndpoint):
             text = self.read(content.read())
         except signaling.SignalError as error:
             raise Refused(400, "bad_message", str(error)) from None
-        session, peer = self._open(request, self._door.admit(request))
+        session, peer = await self._open(request, self._door.admit(request))
         try:
             peer.offerReceived(text)
         except sdp.DescriptionError as error:
@@ -110,7 +110,9 @@ class OfferEndpoint(RelayEndpoint):
             return NOT_DONE_YET
         return replyRelayJSON(request, 200, self.answer(session, peer.answer()))
 
-    def _open(self, request: AeroRequest, admitted: Admitted) -> tuple[RelaySession, RelayPeer]:
+    async def _open(
+        self, request: AeroRequest, admitted: Admitted
+    ) -> tuple[RelaySession, RelayPeer]:
         """
         Take a session and make its peer.
 
@@ -135,6 +137,7 @@ class OfferEndpoint(RelayEndpoint):
             address=request.client.ip,
             reservation=self._reservation(request),
         )
+        await session.confirmed()
         try:
             peer = self._peers.makePeer(session, asked)
         except Refused:

@@ -16,7 +16,7 @@ from aero.auth.jwt import mintRelayToken
 from aero.auth.sessions import Sessions
 from aero.errors import Refused
 from aero.metrics import Metrics, sessions
-from aero.policy.quota import TokenBuckets
+from aero.policy.quota import MakeBuckets, localBuckets
 from aero.settings.relay import RelaySettings
 
 from .bodies import MAX_IGNORED_BODY_BYTES, readBody
@@ -113,6 +113,7 @@ class RelayTokenEndpoint(Endpoint):
         now: Callable[[], float],
         *,
         maxBodyBytes: int = MAX_IGNORED_BODY_BYTES,
+        makeBuckets: MakeBuckets = localBuckets,
     ) -> None:
         """
         @param now: The current time in seconds since the epoch.
@@ -123,7 +124,7 @@ class RelayTokenEndpoint(Endpoint):
         self._metrics = metrics
         self._now = now
         self.maxBodyBytes = maxBodyBytes
-        self._buckets = TokenBuckets(TOKEN_RATE, TOKEN_BURST)
+        self._buckets = makeBuckets("relay.token", TOKEN_RATE, TOKEN_BURST)
 
     def render_POST(self, request: AeroRequest) -> int:
         """

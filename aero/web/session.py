@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from aero.auth.sessions import Session, Sessions
 from aero.errors import Refused
 from aero.metrics import Metrics, sessions
-from aero.policy.quota import TokenBuckets, addressKey
+from aero.policy.quota import MakeBuckets, addressKey, localBuckets
 from aero.settings.dns import DNSSettings
 from aero.settings.l2 import L2Settings
 from aero.settings.relay import RelaySettings
@@ -61,6 +61,7 @@ class SessionEndpoint(Endpoint):
         services: Sequence[str] = (),
         base: str = "/",
         maxBodyBytes: int = MAX_IGNORED_BODY_BYTES,
+        makeBuckets: MakeBuckets = localBuckets,
     ) -> None:
         """
         @param now: The current time in seconds since the epoch.
@@ -77,7 +78,7 @@ class SessionEndpoint(Endpoint):
         self._credentials = RelayCredentials(relay) if credentials is None else credentials
         self.maxBodyBytes = maxBodyBytes
         perMinute = settings.newPerMinutePerIP
-        self._newSessions = TokenBuckets(perMinute / 60, perMinute)
+        self._newSessions = makeBuckets("sessions", perMinute / 60, perMinute)
         self._endpoints = endpointPaths(base)
         self._limits = limits(tcp, dns, l2)
         self._services = list(services)

@@ -9,7 +9,9 @@ is refused.
 
 from __future__ import annotations
 
+import itertools
 import socket
+from functools import partial
 from typing import Any, Callable, Iterable, Mapping, Protocol, Sequence
 
 from twisted.application.service import Service
@@ -21,6 +23,7 @@ from twisted.logger import Logger
 from aero.metrics import Metrics
 from aero.metrics import workers as rows
 from aero.metrics.merge import mergeExpositions
+from aero.net.fleet.hub import QUESTIONS, Hub
 from aero.net.workerchannel import Handler
 
 from .worker import (
@@ -76,7 +79,7 @@ class Supervisor(Service):
         command: Sequence[str],
         environ: Mapping[str, str],
         bindings: Sequence[Binding],
-        handlers: Mapping[str, Handler],
+        now: Callable[[], float],
         metrics: Metrics,
         grace: float,
         say: Callable[[str], None],
@@ -88,7 +91,7 @@ class Supervisor(Service):
         @param command: The program of a worker and its arguments.
         @param environ: Its environment, to which what makes it a worker is added.
         @param bindings: The sockets that the workers share.
-        @param handlers: What workers may ask, beside their metrics.
+        @param now: Gives the seconds since 1970.
         @param metrics: What is measured here.
         @param grace: Seconds that a worker has to end once it was asked to.
         @param say: Prints a line when all workers are ready.
@@ -100,7 +103,8 @@ class Supervisor(Service):
         self._command = command
         self._environ = environ
         self._bindings = bindings
-        self._handlers = {**handlers, "metrics": lambda _: self.gatherMetrics()}
+        self._hub = Hub(seconds=reactor.seconds, now=now, tellAll=self.tellAll)
+        self._names = itertools.count()
         self._metrics = metrics
         self._grace = grace
         self._say = say
@@ -207,7 +211,13 @@ class Supervisor(Service):
         """
         Start a worker. It takes its place once it is ready, or at once where nobody is there.
         """
-        worker = Worker(number, self._handlers, self._reactor.seconds())
+        name = str(next(self._names))
+        handlers: dict[str, Handler] = {
+            question: partial(self._hub.answer, name, question) for question in QUESTIONS
+        }
+        handlers["metrics"] = lambda _: self.gatherMetrics()
+        worker = Worker(number, handlers, self._reactor.seconds())
+        worker.whenEnded().addCallback(self._givenBack, name)
         self._all.add(worker)
         if number not in self._workers:
             self._workers[number] = worker
@@ -231,6 +241,10 @@ class Supervisor(Service):
         worker.whenReady().addCallback(self._started, worker)
         worker.whenEnded().addCallback(self._ended, worker)
         return worker
+
+    def _givenBack(self, status: int, name: str) -> int:
+        self._hub.workerEnded(name)
+        return status
 
     def _started(self, ready: bool, worker: Worker) -> bool:
         if ready:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from twisted.internet.interfaces import IReactorTime
 
 from aero.errors import Refused
-from aero.policy.quota import TokenBuckets, addressKey
+from aero.policy.quota import MakeBuckets, TokenBuckets, addressKey, localBuckets
 
 if TYPE_CHECKING:
     from aero.auth.sessions import Session, Sessions
@@ -101,12 +101,14 @@ class UpgradeGate:
         upgradesPerMinutePerIP: float = 0.0,
         maxTargetLength: int = 8_192,
         wallClock: Callable[[], float] = time.time,
+        makeBuckets: MakeBuckets = localBuckets,
     ) -> None:
         """
         @param clock: For the rate limit.
         @param sessions: C{None} where no endpoint needs one.
         @param blockedClients: Addresses that get no WebSocket (C{TCP_BLOCKED_CLIENT_IPS}).
         @param wallClock: Seconds since the epoch, which cookies expire by.
+        @param makeBuckets: Makes what the rate is kept with.
         """
         self.draining = False
         self._clock = clock
@@ -118,7 +120,7 @@ class UpgradeGate:
         self._buckets: TokenBuckets | None = None
         if upgradesPerMinutePerIP > 0:
             rate = upgradesPerMinutePerIP
-            self._buckets = TokenBuckets(rate / 60.0, max(1.0, rate))
+            self._buckets = makeBuckets("upgrades", rate / 60.0, max(1.0, rate))
 
     def admit(self, request: Any, *, needsSession: bool = True) -> Accepted:
         """

@@ -168,7 +168,7 @@ class L2Endpoint(WebSocketEndpoint):
         self.tunnels = tunnels
         self.permits = permits
 
-    def prepare(self, request: Any, accepted: Accepted) -> AeroWebSocketProtocol:
+    async def prepare(self, request: Any, accepted: Accepted) -> AeroWebSocketProtocol:
         """
         Rows 12 to 14: a permit, which the protocol gives back.
         """
@@ -177,6 +177,7 @@ class L2Endpoint(WebSocketEndpoint):
             permit = self.permits.acquire(
                 accepted.client.ip, None if session is None else session.sid
             )
+            await permit.confirmed()
         except Refused as refused:
             self.gate.refusedLater(refused, accepted.client)
             raise

@@ -55,6 +55,9 @@ _BY_TARGETS, _BY_REPLIES = 1, 2
 _MAX_OFFER_BYTES, _MAX_OFFERS = 4_096, 32
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
+#: What a stream is told whose session or address has its share of connections.
+_NO_SLOT = "session max connections exceeded"
+
 
 class MuxProtocol(AeroWebSocketProtocol):
     """
@@ -248,9 +251,7 @@ class MuxProtocol(AeroWebSocketProtocol):
         lease = endpoint.slots.acquire(self.session.sid, self.client.ip)
         if lease is None:
             _giveUp(approval)
-            self._sendError(
-                streamId, ErrorCode.STREAM_LIMIT_EXCEEDED, "session max connections exceeded"
-            )
+            self._sendError(streamId, ErrorCode.STREAM_LIMIT_EXCEEDED, _NO_SLOT)
             return
         self._open(streamId, wanted, approval, lease)
 
@@ -316,6 +317,8 @@ class MuxProtocol(AeroWebSocketProtocol):
             protocol = self.streamRequested(stream.host, stream.port)
             if isawaitable(protocol):
                 protocol = await protocol
+            if not await lease.confirmed():
+                raise Refused(429, "too_many_requests", _NO_SLOT, reason="slots")
             if protocol is not None:
                 self._connect(stream, protocol, lease)
                 return
@@ -501,6 +504,8 @@ def _errorFor(refused: Refused) -> tuple[int, str]:
     """
     if refused.reason == "lookup":
         return ErrorCode.DIAL_FAILED, "dial failed"
+    if refused.reason == "slots":
+        return ErrorCode.STREAM_LIMIT_EXCEEDED, refused.message
     if refused.reason == "config":
         return ErrorCode.DIAL_FAILED, refused.message
     if refused.status == 400:

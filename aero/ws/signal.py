@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable
 
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from aero.auth.relaymodes import Admitted, RelayAuth
 from aero.errors import Refused
@@ -216,6 +218,9 @@ class SignalProtocol(AeroWebSocketProtocol):
                 address=self.client.ip,
                 reservation=self.reservation,
             )
+            if session.isShared:
+                # Whoever has the key elsewhere answers sooner than a peer could connect.
+                ensureDeferred(session.confirmed()).addErrback(self._unconfirmed)
             return endpoint.peers.makePeer(session, request)
         except Refused as refused:
             self._fail(refused.code, refused.message, POLICY_VIOLATION, refused.code)
@@ -225,6 +230,13 @@ class SignalProtocol(AeroWebSocketProtocol):
         if session is not None:
             session.release()
         return None
+
+    def _unconfirmed(self, failure: Failure) -> None:
+        refused = failure.value
+        if isinstance(refused, Refused):
+            self._fail(refused.code, refused.message, POLICY_VIOLATION, refused.code)
+        else:
+            self._fail("internal_error", "internal error", INTERNAL_ERROR)
 
     def _candidateFound(self, candidate: sdp.Candidate) -> None:
         """

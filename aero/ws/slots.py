@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from aero.metrics import Metrics
 from aero.metrics import tcp as rows
+from aero.net.fleet.claims import Claims, Held, granted
+from aero.net.fleet.store import Claim
 from aero.policy.quota import Slots, addressKey
 from aero.settings.tcp import TCPSettings
 
@@ -18,12 +20,27 @@ class Lease:
     One slot that is held.
     """
 
-    __slots__ = ("_ip", "_sid", "_slots")
+    __slots__ = ("_held", "_ip", "_sid", "_slots")
 
-    def __init__(self, slots: TunnelSlots, sid: str, ip: str) -> None:
+    def __init__(self, slots: TunnelSlots, sid: str, ip: str, held: Held | None) -> None:
         self._slots: TunnelSlots | None = slots
         self._sid = sid
         self._ip = ip
+        self._held = held
+
+    async def confirmed(self) -> bool:
+        """
+        Wait until the other processes of the server agree, where there are any.
+
+        @return: Whether it is held; if not, it was given back.
+        """
+        agreed = False
+        try:
+            agreed = await granted(self._held)
+        finally:
+            if not agreed:
+                self.release()
+        return agreed
 
     def release(self) -> None:
         """
@@ -32,6 +49,8 @@ class Lease:
         slots, self._slots = self._slots, None
         if slots is not None:
             slots._release(self._sid, self._ip)
+        if self._held is not None:
+            self._held.release()
 
 
 class TunnelSlots:
@@ -39,14 +58,21 @@ class TunnelSlots:
     The slots of all sessions.
     """
 
-    def __init__(self, settings: TCPSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: TCPSettings, metrics: Metrics, claims: Claims | None = None
+    ) -> None:
+        """
+        @param claims: Where slots are agreed about with other processes.
+        """
+        self._limits = settings.maxConnections, settings.maxConnectionsPerIP
+        self._claims = claims
         self._bySession = Slots(settings.maxConnections)
         self._byAddress = Slots(settings.maxConnectionsPerIP)
         self._metrics = metrics
 
     def acquire(self, sid: str, ip: str) -> Lease | None:
         """
-        Take a slot.
+        Take a slot. Where other processes have a say, L{Lease.confirmed} tells what they say.
 
         @param sid: The session.
         @param ip: The effective client address.
@@ -60,7 +86,13 @@ class TunnelSlots:
             self._bySession.release(sid)
             self._metrics.counter(rows.TCP_SLOTS_REFUSED, "address").inc()
             return None
-        return Lease(self, sid, key)
+        held = None
+        if self._claims is not None:
+            ofSession, ofAddress = self._limits
+            held = self._claims.hold(
+                Claim("tcp.session", sid, ofSession), Claim("tcp.address", key, ofAddress)
+            )
+        return Lease(self, sid, key, held)
 
     def held(self, sid: str) -> int:
         """

@@ -338,7 +338,7 @@ class TCPEndpoint(DiallingEndpoint):
             await wait
         assert accepted.session is not None
         lease = self.slots.acquire(accepted.session.sid, accepted.client.ip)
-        if lease is None:
+        if lease is None or not await lease.confirmed():
             raise Refused(
                 429, "too_many_requests", "Too many concurrent connections", reason="slots"
             )

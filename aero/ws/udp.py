@@ -16,7 +16,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Sequence
 
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from aero.auth.firstmessage import isAuthMessage, parseFirstMessage
 from aero.auth.relaymodes import RelayAuth
@@ -137,7 +139,24 @@ class UDPProtocol(BatchingProtocol):
             self._log.failure("A relay session could not be made")
             self._fail("internal_error", "failed to allocate session", INTERNAL_ERROR)
             return
-        self._begin(self._relay)
+        if not self._relay.isShared:
+            self._begin(self._relay)
+            return
+        self._stopWaiting()
+        confirmed = ensureDeferred(self._relay.confirmed())
+        confirmed.addCallback(self._confirmed).addErrback(self._unconfirmed)
+
+    def _confirmed(self, _: None) -> None:
+        if self._relay is not None:  # the client may have left
+            self._begin(self._relay)
+
+    def _unconfirmed(self, failure: Failure) -> None:
+        self._relay = None
+        refused = failure.value
+        if isinstance(refused, Refused):
+            self._fail(refused.code, refused.message, TRY_AGAIN_LATER)
+        else:
+            self._fail("internal_error", "failed to allocate session", INTERNAL_ERROR)
 
     def _begin(self, relay: RelaySession) -> None:
         endpoint = self.endpoint
@@ -181,7 +200,9 @@ class UDPProtocol(BatchingProtocol):
         """
         udp = self._udp
         if udp is None:
-            self._unauthorized("authentication required")
+            if self._relay is None:
+                self._unauthorized("authentication required")
+            # Else other processes are being asked: too early, and lost as datagrams may be.
             return
         limit = self._maxMessage
         for index, payload in enumerate(payloads):
@@ -202,6 +223,8 @@ class UDPProtocol(BatchingProtocol):
             elif not isAuthMessage(payload):
                 self._fail("bad_message", "expected binary message", UNSUPPORTED_DATA)
             return
+        if self._relay is not None:
+            return  # other processes are being asked about the credential
         if len(payload) > self.endpoint.signal.maxSignalBytes:
             self.failConnection(MESSAGE_TOO_BIG)
             return

@@ -15,6 +15,9 @@ from .tables import FleetTables
 #: Tells all workers something: a question, and its value.
 TellAll = Callable[[str, Any], None]
 
+#: What a worker may ask.
+QUESTIONS = ("acquire", "release", "debit", "revoke", "revocations")
+
 
 class Hub:
     """
@@ -48,9 +51,9 @@ class Hub:
         if question == "release":
             tables.release(f"{worker}/{value}")
             return None
-        if question == "take":
-            kind, key, rate, burst = value
-            return tables.take(kind, key, rate, burst, self._seconds())
+        if question == "debit":
+            kind, rate, burst, amounts = value
+            return tables.debit(kind, rate, burst, amounts, self._seconds())
         if question == "revoke":
             sid, until, byOperator = value
             self._revocations.revoke(sid, until, self._now(), byOperator=byOperator)

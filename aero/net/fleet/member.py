@@ -5,7 +5,7 @@ The shared state of a worker: what its supervisor keeps.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Protocol, Sequence
+from typing import Any, Callable, Mapping, Protocol, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -60,11 +60,13 @@ class SupervisedStore:
         """
         self._channel.tell("release", holder)
 
-    def take(self, kind: str, key: str, rate: float, burst: float) -> Deferred[float]:
+    def debit(
+        self, kind: str, rate: float, burst: float, amounts: Mapping[str, int]
+    ) -> Deferred[Mapping[str, float]]:
         """
-        See L{SharedStore.take}.
+        See L{SharedStore.debit}.
         """
-        return self._channel.ask("take", [kind, key, rate, burst])
+        return self._channel.ask("debit", [kind, rate, burst, dict(amounts)])
 
     def revoke(self, sid: str, until: float, byOperator: bool) -> None:
         """

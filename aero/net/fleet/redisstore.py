@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Coroutine, Sequence
+from typing import Any, Coroutine, Mapping, Sequence
 
 import redis.asyncio as client
 from redis.exceptions import RedisError
@@ -73,9 +73,10 @@ class RedisStore:
         self._acquire = self._client.register_script(scripts.ACQUIRE)
         self._refresh = self._client.register_script(scripts.REFRESH)
         self._release = self._client.register_script(scripts.RELEASE)
-        self._take = self._client.register_script(scripts.TAKE)
+        self._debit = self._client.register_script(scripts.DEBIT)
         self._revoke = self._client.register_script(scripts.REVOKE)
         self._held: dict[str, list[Claim]] = {}
+        self._releasing: dict[str, asyncio.Task[None]] = {}
         self._listeners: list[Revoked] = []
         self._isAway = False
         self._awayUntil = 0.0
@@ -102,15 +103,18 @@ class RedisStore:
         """
         claims = self._held.pop(holder, None)
         if claims:
-            self._deferred(self._released(holder, claims))
+            task = self._task(self._released(holder, claims))
+            # Whoever claims the same next must not overtake it on another connection.
+            self._releasing.update((self._key(claim), task) for claim in claims)
+            task.add_done_callback(self._wasReleased)
 
-    def take(self, kind: str, key: str, rate: float, burst: float) -> Deferred[float]:
+    def debit(
+        self, kind: str, rate: float, burst: float, amounts: Mapping[str, int]
+    ) -> Deferred[Mapping[str, float]]:
         """
-        See L{SharedStore.take}.
+        See L{SharedStore.debit}.
         """
-        if rate <= 0 or burst <= 0:
-            return succeed(0.0)
-        return self._deferred(self._taken(kind, key, rate, max(burst, 1.0)))
+        return self._deferred(self._debited(kind, rate, burst, amounts))
 
     def revoke(self, sid: str, until: float, byOperator: bool) -> None:
         """
@@ -147,6 +151,9 @@ class RedisStore:
 
     async def _acquired(self, holder: str, claims: Sequence[Claim]) -> str:
         keys = [self._key(claim) for claim in claims]
+        before = {self._releasing[key] for key in keys if key in self._releasing}
+        if before:
+            await asyncio.wait(before)
         limits = [claim.limit for claim in claims]
         arguments = [self._name(holder), round(LEASE * 1000), *limits]
         refused = await self._ask("acquire", self._acquire, keys, arguments)
@@ -163,18 +170,24 @@ class RedisStore:
             await self._released(holder, claims)
         return kind
 
+    def _wasReleased(self, task: asyncio.Task[None]) -> None:
+        for key in [key for key, each in self._releasing.items() if each is task]:
+            del self._releasing[key]
+
     async def _released(self, holder: str, claims: Sequence[Claim]) -> None:
         keys = [self._key(claim) for claim in claims]
         await self._ask("release", self._release, keys, [self._name(holder)])
 
-    async def _taken(self, kind: str, key: str, rate: float, burst: float) -> float:
-        name = f"{self._prefix}rate:{kind}:{key}"
-        wait = await self._ask("take", self._take, [name], [rate, burst])
-        if wait is not None:
-            return float(wait) / 1000
+    async def _debited(
+        self, kind: str, rate: float, burst: float, amounts: Mapping[str, int]
+    ) -> dict[str, float]:
+        names = [f"{self._prefix}rate:{kind}:{key}" for key in amounts]
+        found = await self._ask("debit", self._debit, names, [rate, burst, *amounts.values()])
+        if found is not None:
+            return {key: wait / 1000 for key, wait in zip(amounts, found, strict=True) if wait}
         isOpen = self._settings.awayRates == "open"
         self._metrics.counter(rows.UNANSWERED, "open" if isOpen else "closed").inc()
-        return 0.0 if isOpen else REST
+        return {} if isOpen else dict.fromkeys(amounts, REST)
 
     async def _revoked(self, value: Sequence[Any]) -> None:
         keys = [f"{self._prefix}revoked", f"{self._prefix}revocations"]

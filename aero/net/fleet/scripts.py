@@ -50,19 +50,23 @@ for _, key in ipairs(KEYS) do redis.call('ZREM', key, ARGV[1]) end
 return 0
 """
 
-#: Key: a bucket. Arguments: tokens a second, and the most. Gives milliseconds to wait.
-TAKE = (
+#: Keys: buckets. Arguments: tokens a second, the most in a bucket, and the tokens that were spent
+#: out of each. Gives the milliseconds until there is one, for each.
+DEBIT = (
     _NOW
     + """
 local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local found = redis.call('HMGET', KEYS[1], 'n', 't')
-local tokens, last = tonumber(found[1]) or burst, tonumber(found[2]) or now
-tokens = math.min(burst, tokens + math.max(0, now - last) * rate / 1000)
-local wait = 0
-if tokens >= 1 then tokens = tokens - 1 else wait = math.ceil((1 - tokens) * 1000 / rate) end
-redis.call('HSET', KEYS[1], 'n', tostring(tokens), 't', now)
-redis.call('PEXPIRE', KEYS[1], math.ceil(burst * 1000 / rate) + 1000)
-return wait
+local waits = {}
+for i, key in ipairs(KEYS) do
+  local found = redis.call('HMGET', key, 'n', 't')
+  local tokens, last = tonumber(found[1]) or burst, tonumber(found[2]) or now
+  tokens = math.min(burst, tokens + math.max(0, now - last) * rate / 1000) - ARGV[2 + i]
+  tokens = math.max(tokens, -burst)
+  waits[i] = tokens < 1 and math.ceil((1 - tokens) * 1000 / rate) or 0
+  redis.call('HSET', key, 'n', tostring(tokens), 't', now)
+  redis.call('PEXPIRE', key, math.ceil(2 * burst * 1000 / rate) + 1000)
+end
+return waits
 """
 )
 

@@ -9,7 +9,7 @@ before their time. Everything else a process decides by itself.
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Protocol, Sequence
+from typing import Callable, Mapping, NamedTuple, Protocol, Sequence
 
 from twisted.internet.defer import Deferred
 
@@ -53,13 +53,16 @@ class SharedStore(Protocol):
         Give back what a holder has, if anything. It may come before L{acquire} is through.
         """
 
-    def take(self, kind: str, key: str, rate: float, burst: float) -> Deferred[float]:
+    def debit(
+        self, kind: str, rate: float, burst: float, amounts: Mapping[str, int]
+    ) -> Deferred[Mapping[str, float]]:
         """
-        Take a token out of a bucket.
+        Take tokens out of the buckets of one kind that were spent already.
 
-        @param rate: Tokens a second.
-        @param burst: What the bucket holds.
-        @return: Fires with 0.0 where it was there, else with the seconds until it will be.
+        @param rate: Tokens a second that each bucket gets.
+        @param burst: What a bucket holds; it may be overdrawn by as much.
+        @param amounts: The tokens, by key.
+        @return: Fires with the seconds until a token will be there, for each key that has none.
         """
 
     def revoke(self, sid: str, until: float, byOperator: bool) -> None:

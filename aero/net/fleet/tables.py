@@ -5,11 +5,15 @@ Claims and buckets in the memory of one process.
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections import OrderedDict
+from typing import Mapping, Sequence
 
-from aero.policy.quota import Slots, TokenBuckets
+from aero.policy.quota import Slots
 
 from .store import Claim
+
+#: The most buckets of one kind that are kept.
+MAX_KEYS = 10_000
 
 
 class FleetTables:
@@ -20,7 +24,7 @@ class FleetTables:
     def __init__(self) -> None:
         self._slots: dict[tuple[str, int], Slots] = {}
         self._held: dict[str, list[Claim]] = {}
-        self._buckets: dict[tuple[str, float, float], TokenBuckets] = {}
+        self._balances: dict[str, OrderedDict[str, tuple[float, float]]] = {}
 
     def acquire(self, holder: str, claims: Sequence[Claim]) -> str:
         """
@@ -44,15 +48,25 @@ class FleetTables:
         """
         self._giveBack(self._held.pop(holder, []))
 
-    def take(self, kind: str, key: str, rate: float, burst: float, now: float) -> float:
+    def debit(
+        self, kind: str, rate: float, burst: float, amounts: Mapping[str, int], now: float
+    ) -> dict[str, float]:
         """
-        See L{SharedStore.take}.
+        See L{SharedStore.debit}.
         """
-        name = kind, rate, burst
-        buckets = self._buckets.get(name)
-        if buckets is None:
-            buckets = self._buckets[name] = TokenBuckets(rate, burst)
-        return buckets.take(key, now)
+        balances = self._balances.setdefault(kind, OrderedDict())
+        waits = {}
+        for key, amount in amounts.items():
+            tokens, last = balances.pop(key, (burst, now))
+            tokens = min(burst, tokens + max(0.0, now - last) * rate) - amount
+            tokens = max(tokens, -burst)
+            balances[key] = tokens, now
+            if tokens < 1.0:
+                waits[key] = (1.0 - tokens) / rate
+            if len(balances) > MAX_KEYS:
+                # The one that was asked about the longest time ago is full by now, or nearly.
+                balances.popitem(last=False)
+        return waits
 
     def holders(self) -> list[str]:
         """

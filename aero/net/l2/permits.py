@@ -12,18 +12,47 @@ from aero.metrics import l2 as rows
 from aero.policy.quota import Slots, addressKey
 from aero.settings.l2 import L2Settings
 
+from ..fleet.claims import Claims, Held, granted
+from ..fleet.store import Claim
+
 
 class Permit:
     """
     The right to one tunnel.
     """
 
-    __slots__ = ("_key", "_permits", "_sid")
+    __slots__ = ("_held", "_key", "_permits", "_sid")
 
-    def __init__(self, permits: TunnelPermits, key: str, sid: str | None) -> None:
+    def __init__(
+        self, permits: TunnelPermits, key: str, sid: str | None, held: Held | None
+    ) -> None:
         self._permits: TunnelPermits | None = permits
         self._key = key
         self._sid = sid
+        self._held = held
+
+    @property
+    def isShared(self) -> bool:
+        """
+        Whether other processes have a say.
+        """
+        return self._held is not None
+
+    async def confirmed(self) -> None:
+        """
+        Wait until the other processes of the server agree, where there are any.
+
+        @raise Refused: They do not; the permit was given back.
+        """
+        permits = self._permits
+        agreed = False
+        try:
+            agreed = await granted(self._held)
+        finally:
+            if not agreed:
+                self.release()
+        if not agreed and permits is not None:
+            raise permits._refusedElsewhere(self._sid)
 
     def release(self) -> None:
         """
@@ -32,6 +61,8 @@ class Permit:
         permits, self._permits = self._permits, None
         if permits is not None:
             permits._release(self._key, self._sid)
+        if self._held is not None:
+            self._held.release()
 
 
 class TunnelPermits:
@@ -39,7 +70,15 @@ class TunnelPermits:
     All permits.
     """
 
-    def __init__(self, settings: L2Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: L2Settings, metrics: Metrics, claims: Claims | None = None
+    ) -> None:
+        """
+        @param claims: Where permits for addresses and sessions are agreed about with other
+            processes; the limit of the process is of this process.
+        """
+        self._limits = settings.maxConnectionsPerIP, settings.maxConnectionsPerSession
+        self._claims = claims
         self._byAddress = Slots(settings.maxConnectionsPerIP)
         self._all = Slots(settings.maxConnections)
         self._bySession = Slots(settings.maxConnectionsPerSession)
@@ -64,13 +103,15 @@ class TunnelPermits:
         if sid is not None and not self._bySession.acquire(sid):
             self._byAddress.release(key)
             self._all.release("")
-            self._count(
-                rows.REJECT_PER_SESSION,
-                rows.REJECT_MAX_TUNNELS_PER_SESSION,
-                rows.SESSION_DENIED,
+            raise self._refusedForSession()
+        held = None
+        if self._claims is not None:
+            ofAddress, ofSession = self._limits
+            held = self._claims.hold(
+                Claim("l2.address", key, ofAddress),
+                Claim("l2.session", sid or "", ofSession if sid is not None else 0),
             )
-            raise _refused("quota_connections: max connections per session exceeded", "session")
-        return Permit(self, key, sid)
+        return Permit(self, key, sid, held)
 
     @property
     def held(self) -> int:
@@ -78,6 +119,23 @@ class TunnelPermits:
         How many there are now.
         """
         return self._all.held("")
+
+    def _refusedForSession(self) -> Refused:
+        self._count(
+            rows.REJECT_PER_SESSION,
+            rows.REJECT_MAX_TUNNELS_PER_SESSION,
+            rows.SESSION_DENIED,
+        )
+        return _refused("quota_connections: max connections per session exceeded", "session")
+
+    def _refusedElsewhere(self, sid: str | None) -> Refused:
+        """
+        Which of the limits it was matters little to the client; a session's is the usual one.
+        """
+        if sid is not None and self._limits[1] > 0:
+            return self._refusedForSession()
+        self._count(rows.REJECT_PER_IP)
+        return _refused("max connections per ip exceeded", "ip")
 
     def _release(self, key: str, sid: str | None) -> None:
         self._byAddress.release(key)

@@ -147,7 +147,7 @@ class SupervisorTests(SynchronousTestCase):
             command=["aero"],
             environ={"HOME": "/"},
             bindings=[OneSocket(self)],
-            handlers={"double": lambda value: value * 2},
+            now=self.reactor.seconds,
             metrics=self.metrics,
             grace=10.0,
             say=self.said.append,
@@ -313,13 +313,19 @@ class SupervisorTests(SynchronousTestCase):
         self.assertIn("a_total 3\n", answer["answer"])
         self.assertIn("aero_workers 2\n", answer["answer"])
 
-    def test_handlers(self) -> None:
+    def test_sharedState(self) -> None:
         """
-        Workers may ask what the server answers.
+        What one worker holds counts for the others, until it is gone.
         """
-        first, _ = self.start()
-        first.say({"ask": "double", "id": 1, "value": 4})
-        self.assertEqual(first.heard[-1], {"id": 1, "answer": 8})
+        first, second = self.start()
+        claim = ["x", [["relay.session.lock", "sid", 1]]]
+        first.say({"ask": "acquire", "id": 1, "value": claim})
+        self.assertEqual(first.heard[-1], {"id": 1, "answer": ""})
+        second.say({"ask": "acquire", "id": 1, "value": claim})
+        self.assertEqual(second.heard[-1], {"id": 1, "answer": "relay.session.lock"})
+        first.end(0, 9)
+        second.say({"ask": "acquire", "id": 2, "value": claim})
+        self.assertEqual(second.heard[-1], {"id": 2, "answer": ""})
 
     def test_tellAll(self) -> None:
         """

@@ -87,8 +87,9 @@ class HubTests(SynchronousTestCase):
         All workers take from one bucket.
         """
         one, two = self.worker("1"), self.worker("2")
-        self.assertEqual(self.successResultOf(one.take("dns", "ip", 1, 1)), 0)
-        self.assertEqual(self.successResultOf(two.take("dns", "ip", 1, 1)), 1)
+        self.assertEqual(self.successResultOf(one.debit("dns", 1, 2, {"a": 1, "b": 1})), {})
+        found = self.successResultOf(two.debit("dns", 1, 2, {"a": 1, "c": 1}))
+        self.assertEqual(found, {"a": 1})
 
     def test_revocations(self) -> None:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from aero.net.fleet import tables as module
 from aero.net.fleet.store import Claim
 from aero.net.fleet.tables import FleetTables
 
@@ -61,8 +62,27 @@ class FleetTablesTests(SynchronousTestCase):
 
     def test_rates(self) -> None:
         """
-        Each kind has buckets of its own.
+        Each kind has buckets of its own, which fill up with time.
         """
-        self.assertEqual(self.tables.take("dns", "ip", 1.0, 1.0, 0.0), 0.0)
-        self.assertEqual(self.tables.take("dns", "ip", 1.0, 1.0, 0.25), 0.75)
-        self.assertEqual(self.tables.take("upgrades", "ip", 1.0, 1.0, 0.25), 0.0)
+        tables = self.tables
+        self.assertEqual(tables.debit("dns", 1.0, 2.0, {"ip": 1}, 0.0), {})
+        self.assertEqual(tables.debit("dns", 1.0, 2.0, {"ip": 1}, 0.25), {"ip": 0.75})
+        self.assertEqual(tables.debit("upgrades", 1.0, 2.0, {"ip": 1}, 0.25), {})
+        self.assertEqual(tables.debit("dns", 1.0, 2.0, {"ip": 1}, 10.0), {})
+
+    def test_overdrawn(self) -> None:
+        """
+        A bucket is overdrawn by what it holds and no more, whatever was spent.
+        """
+        found = self.tables.debit("dns", 2.0, 4.0, {"ip": 1_000}, 0.0)
+        self.assertEqual(found, {"ip": 2.5})
+
+    def test_boundedBuckets(self) -> None:
+        """
+        The bucket that was used the longest time ago makes room.
+        """
+        self.patch(module, "MAX_KEYS", 2)
+        for key in ("a", "b", "a", "c"):
+            self.tables.debit("dns", 0.001, 3.0, {key: 1}, 0.0)
+        # b was forgotten, so it is full again; a is not.
+        self.assertEqual(set(self.tables.debit("dns", 0.001, 3.0, {"a": 1, "b": 1}, 0.0)), {"a"})
