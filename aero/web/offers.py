@@ -162,9 +162,12 @@ class OfferEndpoint(RelayEndpoint):
         try:
             await gathered
         except CancelledError:
+            if timer.active():
+                raise  # the client has left
             self._events.inc("ice_gathering_timeout")
-        else:
-            timer.cancel()
+        finally:
+            if timer.active():
+                timer.cancel()
 
 
 class VersionedOfferEndpoint(OfferEndpoint):
