@@ -11,7 +11,8 @@ Whatever a guest does, one turn handles at most L{StackDriver.maxFrames} of its 
 L{StackDriver.maxEvents} events and L{StackDriver.maxSent} frames for it, and of frames and events
 no more than what takes a L{StackDriver.slice} each. The rest waits for the next turn, after
 everybody else had theirs, and no frames are handled while events wait. A backlog of frames
-pauses the port.
+pauses the port. A guest that sends more rubbish than anything else has to rest for several times
+as long as that took.
 
 The stack makes segments when it is asked for them. While the port is full it is not asked, so
 that what waits is in the send buffers of its connections, which slow down whoever fills them.
@@ -26,7 +27,7 @@ from typing import Any, Callable, Iterable, Protocol, Sequence
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from aero.stack.commands import Command
+from aero.stack.commands import Command, RejectTCP
 from aero.stack.events import Event
 
 from .peer import FramePort
@@ -63,6 +64,11 @@ class StackDriver:
     #: Seconds that one turn may spend on the frames of a guest, and again on its events. A guest
     #: whose frames cost much is handled in smaller pieces, between which others have their turn.
     slice = 0.001
+    #: How long a guest rests most of whose frames are dropped or refused: so many times what they
+    #: cost, within these bounds in seconds.
+    restFactor = 9.0
+    leastRest = 0.01
+    longestRest = 0.5
     maxFrames = 256
     maxEvents = 512
     maxSent = 128
@@ -96,6 +102,11 @@ class StackDriver:
         self._working = False
         self._stopped = False
         self._owesEvents = False
+        self._rest: IDelayedCall | None = None
+        self._handled = 0  # frames since the last judgment
+        self._dropped = 0  # all those of the stack at that time
+        self._refused = 0  # connections since
+        self._spent = 0.0  # seconds since
         self._later: deque[Callable[[], None]] = deque()
         self._turn: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
@@ -107,7 +118,7 @@ class StackDriver:
         """
         if self._stopped:
             return
-        if self._backlog or self._working or self._owesEvents:
+        if self._backlog or self._working or self._owesEvents or self._rest is not None:
             self._keep(frames)
             self._soon()
             return
@@ -123,6 +134,8 @@ class StackDriver:
         """
         if self._stopped:
             return
+        if isinstance(command, RejectTCP):
+            self._refused += 1
         self.stack.apply(command, self.clock.seconds())
         if not self._working:
             self._soon()
@@ -164,10 +177,10 @@ class StackDriver:
         if self._stopped:
             return
         self._stopped = True
-        for call in (self._turn, self._timer):
+        for call in (self._turn, self._timer, self._rest):
             if call is not None and call.active():
                 call.cancel()
-        self._turn = self._timer = None
+        self._turn = self._timer = self._rest = None
         self._backlog.clear()
         self._runLater()
 
@@ -195,7 +208,7 @@ class StackDriver:
         @return: How many.
         """
         seconds = self.clock.seconds
-        now = seconds()
+        begun = now = seconds()
         end = now + self.slice
         received = self.stack.frameReceived
         done = 0
@@ -206,7 +219,28 @@ class StackDriver:
                 now = seconds()
                 if now >= end:
                     break
+        self._handled += done
+        self._spent += seconds() - begun
+        if self._handled >= self.maxFrames // 4:
+            self._judge()
         return done
+
+    def _judge(self) -> None:
+        """
+        Let a guest rest most of whose frames were for nothing.
+        """
+        dropped = sum(self.stack.drops.values())
+        if 2 * (dropped - self._dropped + self._refused) > self._handled:
+            rest = min(max(self.restFactor * self._spent, self.leastRest), self.longestRest)
+            self._rest = self.clock.callLater(rest, self._rested)
+        self._dropped = dropped
+        self._handled = self._refused = 0
+        self._spent = 0.0
+
+    def _rested(self) -> None:
+        self._rest = None
+        if self._backlog:
+            self._soon()
 
     def _soon(self) -> None:
         if self._turn is None and not self._stopped:
@@ -215,12 +249,13 @@ class StackDriver:
     def _nextTurn(self) -> None:
         self._turn = None
         backlog = self._backlog
-        if backlog and not self._owesEvents:
+        if backlog and not self._owesEvents and self._rest is None:
             for _ in range(self._handle(backlog)):
                 self._backlogBytes -= len(backlog.popleft())
         self._work()
         if backlog:
-            self._soon()
+            if self._rest is None:
+                self._soon()
         elif self._portPaused and not self._stopped:
             self._portPaused = False
             self._port.resumeFrames()  # type: ignore[attr-defined]
@@ -248,10 +283,14 @@ class StackDriver:
 
         @return: Whether there may be more.
         """
+        begun = self.clock.seconds()
+        self._owesEvents = self._dispatchUntil(begun + self.slice)
+        self._spent += self.clock.seconds() - begun
+        return self._owesEvents
+
+    def _dispatchUntil(self, end: float) -> bool:
         nextEvent = self.stack.nextEvent
         seconds = self.clock.seconds
-        end = seconds() + self.slice
-        self._owesEvents = False
         for count in range(self.maxEvents):
             if self._later:
                 self._runLater()
@@ -266,7 +305,6 @@ class StackDriver:
                 self._log.failure("An event of a guest could not be handled")
             if self._stopped:
                 return False
-        self._owesEvents = True
         return True
 
     def _send(self) -> bool:

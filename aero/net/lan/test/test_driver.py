@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.net.lan.driver import StackDriver
+from aero.stack.commands import RejectTCP
 
 
 class ScriptedStack:
@@ -35,7 +36,8 @@ class ScriptedStack:
 
     def apply(self, command: Any, now: float) -> None:
         self.calls.append(("apply", command, now))
-        self.frames.append(b"for " + command)
+        if isinstance(command, bytes):
+            self.frames.append(b"for " + command)
 
     def framesToSend(self, now: float, limit: int = 64) -> list[bytes]:
         found = [self.frames.popleft() for _ in range(min(limit, 10, len(self.frames)))]
@@ -199,6 +201,58 @@ class DriverTests(SynchronousTestCase):
             ],
         )
         self.assertEqual(self.port.told, ["pause", "resume"])
+
+    def test_rubbish(self) -> None:
+        """
+        A guest most of whose frames are dropped rests for nine times as long as they took, and
+        its port with it; what the outside has for it goes on. Then it has its next turn.
+        """
+        handled: list[float] = []
+
+        def dropped(frame: bytes, now: float) -> None:
+            self.clock.rightNow += 0.001
+            self.stack.drops["noise"] = self.stack.drops.get("noise", 0) + 1
+            handled.append(now)
+
+        self.stack.frameReceived = dropped  # type: ignore[method-assign]
+        self.port = PausingPort()
+        self.build()
+        self.driver.slice = 1.0
+        self.driver.maxFrames = 40
+        self.driver.framesReceived([b"rubbish"] * 60)
+        self.assertEqual((len(handled), self.port.told), (40, ["pause"]))
+        self.driver.framesReceived([b"more"])
+        self.driver.apply(b"answer")  # type: ignore[arg-type]
+        self.clock.advance(0.35)
+        self.assertEqual((len(handled), self.port.batches), (40, [[b"for answer"]]))
+        self.clock.advance(0.1)
+        self.assertEqual((len(handled), self.port.told), (61, ["pause", "resume"]))
+
+    def test_refusals(self) -> None:
+        """
+        Connections that are refused are rubbish as well; half of them is not too many.
+        """
+        for refused, rests in ((32, False), (33, True)):
+            self.setUp()
+            self.driver.maxFrames = 256
+            for _ in range(refused):
+                self.driver.apply(RejectTCP(1, "prohibited"))
+            self.clock.advance(0)
+            self.driver.framesReceived([b"SYN"] * 64)
+            self.driver.framesReceived([b"next"])
+            self.assertIs(len(self.stack.calls) < 65 + refused, rests)
+            self.clock.advance(0.01)
+            self.assertEqual(len(self.stack.calls), 65 + refused)
+
+    def test_restEnds(self) -> None:
+        """
+        With the LAN, a rest is over.
+        """
+        for _ in range(64):
+            self.driver.apply(RejectTCP(1, "prohibited"))
+        self.driver.framesReceived([b"SYN"] * 64)
+        self.driver.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_boundedSending(self) -> None:
         """
