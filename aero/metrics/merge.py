@@ -12,8 +12,11 @@ from typing import Mapping
 #: them do not matter to a search from the end.
 _SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)")
 
-#: What a sum would make nonsense of: moments, and ages.
-_LARGEST = re.compile(r"_timestamp_seconds$|_expiry_seconds$|_age_seconds$")
+#: What a sum would make nonsense of: moments, ages, and what is the same for all.
+_LARGEST = re.compile(
+    r"_timestamp_seconds$|_expiry_seconds$|_age_seconds$"
+    r"|^aero_acme_(?:placeholder|consecutive_failures)$"
+)
 
 
 def mergeExpositions(pages: Mapping[str, str]) -> str:

@@ -90,11 +90,8 @@ class InternalCA:
         """
         A new key and a certificate for a site name, C{localhost} and the loopback addresses.
         """
+        self.renewRoot()
         now = self._time()
-        if now + SITE_LIFE > self.root.chain[0].not_valid_after_utc:
-            self._log.warn("The root certificate expires; browsers have to import the next one.")
-            with self._state.locked():
-                self.root = self._makeRoot()
         root = self.root.chain[0]
         key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
@@ -126,6 +123,26 @@ class InternalCA:
         except (InvalidSignature, ValueError, TypeError):
             return False
         return True
+
+    def renewRoot(self) -> None:
+        """
+        Have a root that lasts longer than what it is going to sign; another process may have made
+        it already.
+
+        @raise StartError: It cannot be read or written.
+        """
+        if self._lasts(self.root):
+            return
+        with self._state.locked():
+            found = self._readRoot()
+            if found is not None and self._lasts(found):
+                self.root = found
+                return
+            self._log.warn("The root certificate expires; browsers have to import the next one.")
+            self.root = self._makeRoot()
+
+    def _lasts(self, root: CertifiedKey) -> bool:
+        return self._time() + SITE_LIFE <= root.chain[0].not_valid_after_utc
 
     def _readRoot(self) -> CertifiedKey | None:
         certificate = self._state.read(ROOT_CERTIFICATE)
@@ -225,7 +242,7 @@ class InternalSource:
         self._failed = metrics.counter(rows.RELOADS, "failure")
         self._looking = LoopingCall(self._look)
         self._looking.clock = clock
-        self._certified = self._kept() or self._fresh()
+        self._certified = self._keptOrFresh()
 
     def start(self) -> None:
         """
@@ -274,7 +291,7 @@ class InternalSource:
         if not self._due(self._certified):
             return
         try:
-            self._certified = self._fresh()
+            self._certified = self._keptOrFresh()
         except StartError as error:
             self._failed.inc()
             self._log.error("The certificate cannot be renewed: {error}", error=str(error))
@@ -290,9 +307,17 @@ class InternalSource:
         begin, end = certified.notBefore, certified.notAfter
         return not begin <= self._now() < begin + (end - begin) * RENEW_AFTER
 
+    def _keptOrFresh(self) -> CertifiedKey:
+        """
+        One certificate for all processes that use the directory: whoever is first makes it.
+        """
+        with self._state.locked("site"):
+            self.ca.renewRoot()
+            return self._kept() or self._fresh()
+
     def _kept(self) -> CertifiedKey | None:
         """
-        The certificate of the last run, if it still serves.
+        The certificate of the last run or of another process, if it still serves.
         """
         pem = self._state.read(SITE)
         if pem is None:

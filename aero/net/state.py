@@ -24,6 +24,11 @@ from twisted.logger import Logger
 
 from aero.errors import StartError
 
+from .turn import Turn
+
+#: What tells one version of a file from the next: device, inode, size, time of change.
+Stamp = tuple[int, int, int, int]
+
 #: The bytes of a secret that is made here, before base64.
 SECRET_BYTES = 32
 
@@ -167,13 +172,47 @@ class StateDirectory:
         self._protect(name)
         return text
 
+    def remove(self, name: str) -> None:
+        """
+        Remove a file, if it is there.
+
+        @raise StartError: It cannot be removed.
+        """
+        path = self._path(name)
+        with self._explained("remove", path), contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+    def stamp(self, name: str) -> Stamp | None:
+        """
+        What tells one version of a file from the next; C{None} where there is none.
+        """
+        try:
+            found = os.stat(self._path(name))
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    def turn(self, name: str) -> Turn:
+        """
+        Something that one process does for all that use this directory.
+
+        @param name: The file that stands for it.
+        @raise StartError: Its directory cannot be made.
+        """
+        path = self._path(name)
+        with self._explained("create", path):
+            self._makeDirectory(path.parent)
+        return Turn(path)
+
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, what: str = "") -> Iterator[None]:
         """
         Keep other processes that use this directory waiting, while several files that belong
-        together are created. It is not for use while the reactor runs.
+        together are created. That must take moments only, as the reactor of the others waits.
+
+        @param what: Which files, if not all; locks of different ones may be held at once.
         """
-        path = self.path / ".lock"
+        path = self.path / (f".lock-{what}" if what else ".lock")
         with self._explained("lock", path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
-from aero.metrics import ROWS, Metrics, http
+from aero.metrics import ROWS, Metrics, acme, http
 from aero.metrics.merge import mergeExpositions
 
 
@@ -35,6 +35,20 @@ class MergeTests(SynchronousTestCase):
             for family in text_string_to_metric_families(page)
             for sample in family.samples
         }
+
+    def test_sameForAll(self) -> None:
+        """
+        What says yes or no about all of them is not added up.
+        """
+        pages = {}
+        for worker in ("0", "1"):
+            metrics = Metrics(ROWS)
+            metrics.gauge(acme.PLACEHOLDER).set(1)
+            metrics.gauge(acme.FAILURES).set(int(worker))
+            pages[worker] = metrics.exposition().decode()
+        found = self.samples(mergeExpositions(pages))
+        self.assertEqual(found["aero_acme_placeholder", frozenset()], 1)
+        self.assertEqual(found["aero_acme_consecutive_failures", frozenset()], 1)
 
     def test_sums(self) -> None:
         """

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from typing import Callable
+from typing import Callable, Iterable
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.logger import Logger
+
+from aero.errors import StartError
 
 from ..certificates import CertifiedKey
-from .authority import HTTP_01, TLS_ALPN_01, Challenge
+from .authority import HTTP_01, KINDS, TLS_ALPN_01, Challenge
+from .board import MAX_ANSWERS, Answer, Board
 
 #: C{id-pe-acmeIdentifier} (RFC 8737 section 3).
 _ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
@@ -26,15 +30,22 @@ _OCTET_STRING_32 = b"\x04\x20"
 class Answers:
     """
     What to say to an authority that looks whether a name is ours.
+
+    They are on the board too, where the other processes of the site look; what those put up is
+    answered here.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    _log = Logger()
+
+    def __init__(self, now: Callable[[], float], board: Board) -> None:
         """
         @param now: The wall clock, in seconds since 1970.
         """
         self._now = now
-        self._byToken: dict[str, str] = {}
-        self._byName: dict[str, CertifiedKey] = {}
+        self._board = board
+        self._mine: list[Answer] = []
+        #: Made when they are asked for, as each costs a signature.
+        self._certificates: dict[Answer, CertifiedKey] = {}
 
     def offer(self, name: str, challenge: Challenge) -> None:
         """
@@ -42,33 +53,67 @@ class Answers:
 
         @raise ValueError: There is no answer to challenges of this kind.
         """
-        if challenge.kind == HTTP_01:
-            self._byToken[challenge.token] = challenge.keyAuthorization
-        elif challenge.kind == TLS_ALPN_01:
-            self._byName[name.lower()] = challengeCertificate(
-                name, challenge.keyAuthorization, self._now()
-            )
-        else:
+        if challenge.kind not in KINDS:
             raise ValueError(f"no answer to {challenge.kind}")
+        self._mine.append(
+            Answer(challenge.kind, name.lower(), challenge.token, challenge.keyAuthorization)
+        )
+        self._post()
 
     def clear(self) -> None:
         """
         Answer nothing any more.
         """
-        self._byToken.clear()
-        self._byName.clear()
+        if self._mine:
+            self._mine = []
+            self._post()
+
+    def tidy(self) -> None:
+        """
+        Remove what a process left that ended in the middle of an order. It is for the one whose
+        turn it is.
+        """
+        self._mine = []
+        self._post()
 
     def keyAuthorization(self, token: str) -> str | None:
         """
         See L{aero.web.redirect.Challenges}.
         """
-        return self._byToken.get(token)
+        for answer in self._all():
+            if answer.kind == HTTP_01 and answer.token == token:
+                return answer.keyAuthorization
+        return None
 
     def challengeFor(self, serverName: str) -> CertifiedKey | None:
         """
         See L{aero.net.certificates.CertificateSource.challengeFor}.
         """
-        return self._byName.get(serverName)
+        for answer in self._all():
+            if answer.kind == TLS_ALPN_01 and answer.name == serverName:
+                return self._certificate(answer)
+        return None
+
+    def _all(self) -> Iterable[Answer]:
+        """
+        Those that are open now. What this process offers counts even where it cannot be written.
+        """
+        return self._mine or self._board.read()
+
+    def _certificate(self, answer: Answer) -> CertifiedKey:
+        found = self._certificates.get(answer)
+        if found is None:
+            if len(self._certificates) >= MAX_ANSWERS:
+                self._certificates.clear()
+            found = challengeCertificate(answer.name, answer.keyAuthorization, self._now())
+            self._certificates[answer] = found
+        return found
+
+    def _post(self) -> None:
+        try:
+            self._board.post(self._mine)
+        except StartError as error:
+            self._log.error("Other processes do not know the answers: {error}", error=str(error))
 
 
 def challengeCertificate(name: str, keyAuthorization: str, now: float) -> CertifiedKey:

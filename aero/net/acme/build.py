@@ -83,10 +83,12 @@ def acmeSource(
             settings.directory, account, roots=settings.roots, profile=settings.profile, now=now
         )
 
+    keeper = Keeper(state, settings)
     return ACMESource(
         settings,
         server.domain,
-        Keeper(state, settings),
+        keeper,
+        keeper.turn(),
         kinds=kinds,
         makeAuthority=makeAuthority,
         run=inOneThread(reactor),

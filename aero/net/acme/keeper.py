@@ -23,14 +23,18 @@ from aero.errors import StartError
 from aero.settings.acme import ACMESettings
 
 from ..certificates import CertifiedKey
-from ..state import StateDirectory
+from ..state import Stamp, StateDirectory
+from ..turn import Turn
 from .account import Account
+from .board import Board
 from .schedule import Setback
 
 KEY = "account.key"
 ACCOUNT = "account.json"
 SITE = "site.pem"
 SETBACK = "retry.json"
+ANSWERS = "answers.json"
+TURN = "turn"
 
 
 class Keeper:
@@ -58,12 +62,13 @@ class Keeper:
             authority knows about us hangs on it.
         """
         name = self._name(KEY)
-        kept = self._state.read(name)
-        if kept is None:
-            key = ec.generate_private_key(ec.SECP256R1())
-            self._state.writeAtomically(name, _pem(key), 0o600)
-        else:
-            key = self._readKey(kept)
+        with self._state.locked("acme"):
+            kept = self._state.read(name)
+            if kept is None:
+                key = ec.generate_private_key(ec.SECP256R1())
+                self._state.writeAtomically(name, _pem(key), 0o600)
+            else:
+                key = self._readKey(kept)
         known = self._readJSON(ACCOUNT)
         url, email = known.get("url"), known.get("email")
         settings = self._settings
@@ -104,6 +109,12 @@ class Keeper:
             )
             return None
 
+    def certificateStamp(self) -> Stamp | None:
+        """
+        What tells one certificate that is kept from the next.
+        """
+        return self._state.stamp(self._name(SITE))
+
     def keepCertificate(self, certified: CertifiedKey) -> None:
         """
         Put a certificate in the place of the one before.
@@ -131,6 +142,20 @@ class Keeper:
             self._writeJSON(SETBACK, dataclasses.asdict(setback))
         except StartError as error:
             self._log.error("{error}", error=str(error))
+
+    def turn(self) -> Turn:
+        """
+        The turn to talk to the authority.
+
+        @raise StartError: The directory cannot be used.
+        """
+        return self._state.turn(self._name(TURN))
+
+    def board(self) -> Board:
+        """
+        Where all processes see the answers to open challenges.
+        """
+        return Board(self._state, self._name(ANSWERS))
 
     def _name(self, name: str) -> str:
         return f"{self.directory}/{name}"

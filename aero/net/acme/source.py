@@ -1,10 +1,14 @@
-# -*- test-case-name: aero.net.acme.test.test_source -*-
+# -*- test-case-name: aero.net.acme.test.test_source,aero.net.acme.test.test_following -*-
 """
 A certificate that the server gets and renews by itself.
 
 Until the first one is there, a self-signed placeholder lets the listener work. From then on a
 certificate is only ever replaced by one that is better: whatever an authority does, says or does
 not say, what worked goes on working.
+
+Of several processes with one state directory (workers, or machines that share it) one has the
+turn to talk to the authority. The others serve what it keeps there, certificates and answers to
+challenges alike, and one of them takes over when it ends.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from aero.metrics import tls as tlsRows
 from aero.settings.acme import ACMESettings
 
 from ..certificates import CertifiedKey, Changes, ServedNames, covers
+from ..state import Stamp
+from ..turn import Turn
 from .account import Account
 from .answers import Answers, selfSigned
 from .authority import ACMEError, CertificateAuthority, Window
@@ -35,6 +41,10 @@ from .schedule import Setback, isAboutChallenge, leastUse, renewalTime, windowIn
 #: The most seconds between two looks at the wall clock, which may be set, or stand still while a
 #: machine sleeps.
 LOOK_INTERVAL = 600.0
+
+#: Seconds between two looks at what the process has done whose turn it is, and at whether it is
+#: still there.
+FOLLOW_INTERVAL = 2.0
 
 #: How long a placeholder lasts; another one is made in time.
 PLACEHOLDER_LIFE = datetime.timedelta(days=30)
@@ -55,6 +65,7 @@ class ACMESource:
         settings: ACMESettings,
         domain: str,
         keeper: Keeper,
+        turn: Turn,
         *,
         kinds: tuple[str, ...],
         makeAuthority: Callable[[Account], CertificateAuthority],
@@ -67,6 +78,7 @@ class ACMESource:
         """
         Take up the certificate of the last run.
 
+        @param turn: The turn to talk to the authority.
         @param kinds: The kinds of challenges that can be answered, the preferred one first.
         @param makeAuthority: Makes the client of an authority for an account.
         @param run: Calls a blocking function, with arguments, in a thread.
@@ -75,7 +87,7 @@ class ACMESource:
         @raise StartError: The account's key cannot be used.
         """
         self.names = tuple(dict.fromkeys((domain, *settings.names)))
-        self.answers = Answers(now)
+        self.answers = Answers(now, keeper.board())
         self._settings = settings
         self._keeper = keeper
         self._kinds = kinds
@@ -84,7 +96,15 @@ class ACMESource:
         self._randomness = randomness
         self._metrics = metrics
         self._run = run
-        self._authority = makeAuthority(keeper.account())
+        self._turn = turn
+        self._hasTurn = False
+        self._trouble = ""
+        self._stamp: Stamp | None = None
+        self._stampRead = 0.0
+        self._makeAuthority = makeAuthority
+        #: There once it was this process' turn.
+        self._authority: CertificateAuthority
+        keeper.account()
         self._served = ServedNames(domain)
         self._changes = Changes()
         self._timer: IDelayedCall | None = None
@@ -109,13 +129,15 @@ class ACMESource:
 
     def stop(self) -> None:
         """
-        Look no more, and leave what is under way.
+        Look no more, leave what is under way, and let another process go on.
         """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._busy is not None:
             self._busy.cancel()
+        self._hasTurn = False
+        self._turn.giveBack()
 
     def reload(self) -> None:
         """
@@ -123,7 +145,7 @@ class ACMESource:
         asked for patience.
         """
         self._adoptKept()
-        if not self._setback.told:
+        if self._hasTurn and not self._setback.told:
             self._setback = Setback(self._setback.failures, 0.0)
         if self._busy is None:
             self._windowUntil = 0.0
@@ -203,9 +225,46 @@ class ACMESource:
         self._timer = None
         if self._busy is not None:
             return
+        if not self._isMyTurn():
+            self._follow()
+            self._lookIn(FOLLOW_INTERVAL)
+            return
         self._busy = looking = self._lookAfter()
         looking.addErrback(self._ended)
         looking.addBoth(lambda ignored: self._rest(looking))
+
+    def _isMyTurn(self) -> bool:
+        """
+        Whether this process talks to the authority. When its turn comes, it goes on where another
+        one may have left off.
+        """
+        try:
+            had, self._hasTurn = self._hasTurn, self._turn.take()
+            if self._hasTurn and not had:
+                self._authority = self._makeAuthority(self._keeper.account())
+                self._setback = self._keeper.setback()
+                self.answers.tidy()
+                self._adoptKept()
+                self._measure()
+            self._trouble = ""
+        except StartError as error:
+            self._hasTurn = False
+            self._turn.giveBack()
+            if self._trouble != str(error):
+                self._trouble = str(error)
+                self._log.error("Nobody looks after the certificate: {error}", error=str(error))
+        return self._hasTurn
+
+    def _follow(self) -> None:
+        """
+        Use what the process got whose turn it is. What could not be used is looked at again later:
+        the time for it may not have come.
+        """
+        self._refreshPlaceholder()
+        stamp, now = self._keeper.certificateStamp(), self._clock.seconds()
+        if stamp != self._stamp or now - self._stampRead >= LOOK_INTERVAL:
+            self._stamp, self._stampRead = stamp, now
+            self._adoptKept()
 
     def _ended(self, failure: Any) -> None:
         """
@@ -326,7 +385,12 @@ class ACMESource:
         if kept is None or not self._coversAll(kept) or not self._isGood(kept):
             return False
         real = self._real
-        if real is not None and self._coversAll(real) and kept.notAfter <= real.notAfter:
+        if (
+            real is not None
+            and self._coversAll(real)
+            and kept.notAfter <= real.notAfter
+            and kept.notBefore <= real.notBefore
+        ):
             return False
         self._use(kept)
         return True

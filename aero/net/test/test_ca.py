@@ -267,6 +267,22 @@ class SourceTests(_CATestCase):
         source.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_oneForAll(self) -> None:
+        """
+        Processes that use one directory agree on the certificate after every renewal, and on the
+        next root.
+        """
+        sources = [self.source() for _ in range(3)]
+        roots = set()
+        for age in (0.0, 6 * DAY, ROOT_LIFE.total_seconds() - 3 * DAY):
+            self.time = EPOCH + age
+            for source in sources:
+                source.reload()
+            shown = {self.shown(source).fingerprint for source in sources}
+            self.assertEqual(len(shown), 1, age)
+            roots |= {source.ca.root.fingerprint for source in sources}
+        self.assertEqual(len(roots), 2)
+
     def test_slept(self) -> None:
         """
         A machine that slept for a week renews with the next look at the clock.

@@ -114,8 +114,8 @@ class FakeAuthority:
                 Challenge(
                     kind,
                     f"{url}/{kind}",
-                    f"token-{name}",
-                    f"token-{name}.thumbprint",
+                    tokenFor(name),
+                    f"{tokenFor(name)}.thumbprint",
                     self._errors.get(name),
                 )
                 for kind in self.offered
@@ -128,7 +128,7 @@ class FakeAuthority:
         Look at an answer.
         """
         self._ask("answer", challenge.kind)
-        name = challenge.token.removeprefix("token-")
+        name = next(each for each in self._names if tokenFor(each) == challenge.token)
         error = self.judge(challenge)
         if error is not None:
             self._errors[name] = error
@@ -197,6 +197,13 @@ class FakeAuthority:
         self.asked.append((exchange, *arguments))
         if exchange in self.obstacle:
             raise self.obstacle[exchange]
+
+
+def tokenFor(name: str) -> str:
+    """
+    The token of the challenges for a name, in the characters of RFC 8555 section 8.1.
+    """
+    return "token-" + name.replace(".", "_")
 
 
 def runHere(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:

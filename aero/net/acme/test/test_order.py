@@ -11,11 +11,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.net.certificates import CertifiedKey
+from aero.net.state import StateDirectory
 
 from ..answers import Answers
 from ..authority import HTTP_01, TLS_ALPN_01, ACMEError, Challenge
+from ..board import Board
 from ..order import PATIENCE, OrderProcess
-from .fixtures import EPOCH, FakeAuthority, runHere, wait
+from .fixtures import EPOCH, FakeAuthority, runHere, tokenFor, wait
 
 
 class OrderProcessTests(SynchronousTestCase):
@@ -29,7 +31,9 @@ class OrderProcessTests(SynchronousTestCase):
         """
         self.clock = Clock()
         self.authority = FakeAuthority(self.now)
-        self.answers = Answers(self.now)
+        state = StateDirectory(self.mktemp())
+        state.open()
+        self.answers = Answers(self.now, Board(state, "answers.json"))
         self.process = OrderProcess(
             self.authority, self.answers, run=runHere, clock=self.clock, now=self.now
         )
@@ -84,7 +88,7 @@ class OrderProcessTests(SynchronousTestCase):
             self.assertEqual(
                 [each is not None for each in seen], [kind == HTTP_01, kind != HTTP_01]
             )
-            self.assertIs(self.answers.keyAuthorization("token-example.com"), None)
+            self.assertIs(self.answers.keyAuthorization(tokenFor("example.com")), None)
             self.assertIs(self.answers.challengeFor("example.com"), None)
 
     def test_believedAlready(self) -> None:
@@ -113,7 +117,7 @@ class OrderProcessTests(SynchronousTestCase):
         self.assertEqual(error.kind, "connection")
         self.assertIn("a.example by http-01: refused", str(error))
         self.assertEqual(self.authority.times("finalize"), 0)
-        self.assertIs(self.answers.keyAuthorization("token-a.example"), None)
+        self.assertIs(self.answers.keyAuthorization(tokenFor("a.example")), None)
 
     def test_notOffered(self) -> None:
         """
@@ -174,7 +178,7 @@ class OrderProcessTests(SynchronousTestCase):
             error = self.failure(self._after(self.issue()))
             self.assertEqual(error.detail, exchange)
             self.assertEqual(self.clock.getDelayedCalls(), [])
-            self.assertIs(self.answers.keyAuthorization("token-example.com"), None)
+            self.assertIs(self.answers.keyAuthorization(tokenFor("example.com")), None)
 
     def test_cancelled(self) -> None:
         """
@@ -186,7 +190,7 @@ class OrderProcessTests(SynchronousTestCase):
         waiting.cancel()
         self.failureResultOf(waiting)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertIs(self.answers.keyAuthorization("token-example.com"), None)
+        self.assertIs(self.answers.keyAuthorization(tokenFor("example.com")), None)
 
     def _after(self, waiting: Deferred[Any]) -> Deferred[Any]:
         wait(self.clock, 20)

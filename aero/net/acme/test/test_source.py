@@ -11,93 +11,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
-from aero.metrics import ROWS, Metrics
 from aero.metrics import acme as rows
 from aero.net.certificates import CertifiedKey
-from aero.net.state import StateDirectory
 from aero.net.test.tlsfixtures import certified
 from aero.settings.acme import ACMESettings
 
 from ..authority import KINDS, ACMEError, Window
 from ..keeper import Keeper
-from ..source import LOOK_INTERVAL, ACMESource, renewalID
-from .fixtures import DAY, EPOCH, FakeAuthority, runHere, wait
+from ..source import LOOK_INTERVAL, renewalID
+from .fixtures import DAY, wait
+from .sourcefixtures import SourceTestCase
 
 
-class _SourceTestCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        """
-        Have an authority, and an empty state directory.
-        """
-        self.state = StateDirectory(self.mktemp())
-        self.state.open()
-        self.clock = Clock()
-        self.authority = FakeAuthority(self.now)
-        self.changes = 0
-        self.metrics = Metrics(ROWS)
-        self.dice = 0.0
-
-    def now(self) -> float:
-        """
-        The wall clock.
-        """
-        return EPOCH + self.clock.seconds()
-
-    def source(self, *, kinds: tuple[str, ...] = KINDS, run: Any = runHere, **settings: Any) -> Any:
-        """
-        The source, as a process that starts now has it.
-        """
-        self.clock.calls.clear()
-        values = ACMESettings(**settings)
-        source = ACMESource(
-            values,
-            "example.com",
-            Keeper(self.state, values),
-            kinds=kinds,
-            makeAuthority=lambda account: self.authority,
-            run=run,
-            clock=self.clock,
-            now=self.now,
-            randomness=lambda: self.dice,
-            metrics=self.metrics,
-        )
-        source.onChange(self.changed)
-        return source
-
-    def changed(self) -> None:
-        """
-        The source has another certificate.
-        """
-        self.changes += 1
-
-    def started(self, **options: Any) -> ACMESource:
-        """
-        The source, when it has had time for an order.
-        """
-        source: ACMESource = self.source(**options)
-        source.start()
-        wait(self.clock, 10)
-        return source
-
-    def shown(self, source: ACMESource) -> CertifiedKey:
-        """
-        The certificate for the site name.
-        """
-        found = source.certificateFor("example.com")
-        assert found is not None
-        return found
-
-    def fail(self, kind: str, retryAfter: float | None = None) -> None:  # type: ignore[override]
-        """
-        Have orders refused from now on.
-        """
-        self.authority.obstacle = {"order": ACMEError(kind, "no", retryAfter)}
-
-
-class FirstTests(_SourceTestCase):
+class FirstTests(SourceTestCase):
     """
     The first certificate.
     """
@@ -189,7 +116,7 @@ class FirstTests(_SourceTestCase):
             self.assertGreater(self.shown(source).notAfter, self.now())
 
 
-class RenewalTests(_SourceTestCase):
+class RenewalTests(SourceTestCase):
     """
     Renewal, and what stands in its way.
     """
@@ -405,7 +332,7 @@ class RenewalTests(_SourceTestCase):
         self.assertTrue((account / "site.pem").is_file())
 
 
-class LifeTests(_SourceTestCase):
+class LifeTests(SourceTestCase):
     """
     Starting and stopping.
     """
