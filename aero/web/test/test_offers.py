@@ -98,7 +98,10 @@ class OfferTests(OfferTestCase):
         self.make()
         response = self.post("/webrtc/offer", {"sdp": GOOD["/webrtc/offer"]})
         session = self.peers.made[0].session
-        expected = {"sessionId": session.id, "sdp": {"type": "answer", "sdp": LATER}}
+        expected: dict[str, Any] = {
+            "sessionId": session.id,
+            "sdp": {"type": "answer", "sdp": LATER},
+        }
         self.assertEqual((response.status, response.json()), (200, expected))
         response = self.post("/offer", GOOD["/offer"])
         expected = {"version": 1, "answer": {"type": "answer", "sdp": LATER}}
