@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.rtc.test.test_peers -*-
+# -*- test-case-name: aero.rtc.test.test_dtls -*-
 """
 DTLS: aiortc's transport, with batches of datagrams and without media.
 

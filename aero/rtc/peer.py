@@ -132,14 +132,17 @@ class Peers:
         """
         self.connecting -= 1
 
-    def peerEnded(self, peer: Peer, goodbye: asyncio.Future[None]) -> None:
+    def peerEnded(self, peer: Peer, goodbye: asyncio.Future[None] | None) -> None:
         """
         One has ended.
+
+        @param goodbye: What it still has to do; C{None} where it had not begun.
         """
         self.open.discard(peer)
         self._gauge.dec()
-        self._leaving.add(goodbye)
-        goodbye.add_done_callback(self._leaving.discard)
+        if goodbye is not None:
+            self._leaving.add(goodbye)
+            goodbye.add_done_callback(self._leaving.discard)
 
 
 async def _waitFor(futures: Sequence[asyncio.Future[None]]) -> None:
@@ -414,7 +417,7 @@ class Peer:
             self._owner.peerConnected()
         self._stopTimer()
         self.session.release()
-        goodbye = asyncio.ensure_future(self._goodbye())
+        goodbye = asyncio.ensure_future(self._goodbye()) if self._ice is not None else None
         self._owner.peerEnded(self, goodbye)
         if self._sctp is not None:
             self._sctp.end(reason)

@@ -104,12 +104,14 @@ def bindSocket(
     ports: tuple[int, int] | None,
     *,
     choose: Callable[[Sequence[int], int], list[int]] = random.sample,
+    open: Callable[[int, int], socket.socket] = socket.socket,
 ) -> socket.socket | None:
     """
     Bind a UDP socket.
 
     @param ports: The lowest and the highest port, or C{None} for any.
     @param choose: Draws some of a range, like C{random.sample}.
+    @param open: Makes a socket of a family and a kind.
     @return: C{None} where nothing could be bound.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -118,7 +120,7 @@ def bindSocket(
         all_ = range(ports[0], ports[1] + 1)
         candidates = choose(all_, min(len(all_), MAX_ATTEMPTS))
     try:
-        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock = open(family, socket.SOCK_DGRAM)
     except OSError:
         return None
     sock.setblocking(False)
