@@ -44,6 +44,19 @@ class TargetTests(SynchronousTestCase):
         """
         self._keeps("firstmessage")
 
+    def test_signaling(self) -> None:
+        """
+        A message, a body, a description and a candidate are read or refused with a sentence, and
+        what was read is written the same.
+        """
+        self._keeps("signaling")
+
+    def test_sctpPacket(self) -> None:
+        """
+        Whatever a peer puts into its packets, no more is held than may be, and the SACKs are good.
+        """
+        self._keeps("sctppacket")
+
     def test_dnsQuery(self) -> None:
         """
         A query is read or refused, and what is asked upstream is what was asked here.

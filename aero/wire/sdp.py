@@ -29,6 +29,7 @@ DEFAULT_MESSAGE_SIZE = 65_536
 
 _UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _PASSWORD = re.compile(r"[A-Za-z0-9+/]{22,256}")
+_ADDRESS = re.compile(r"[0-9A-Za-z:.%_-]{1,253}")
 _DIGEST = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*")
 _TOKEN = re.compile(r"[!#-'*+.0-9A-Z^_`a-z{|}~-]{1,64}")
 _FOUNDATION = re.compile(r"[A-Za-z0-9+/]{1,32}")
@@ -149,12 +150,12 @@ def parseCandidate(text: str) -> Candidate:
     foundation, component, transport, priority, address, port, _, kind = fields[:8]
     if not _FOUNDATION.fullmatch(foundation) or not _TOKEN.fullmatch(kind):
         raise DescriptionError("malformed ICE candidate")
-    if not address or len(address) > 253 or not address.isascii():
+    if not _ADDRESS.fullmatch(address):
         raise DescriptionError("malformed ICE candidate address")
     related, relatedPort = "", 0
     for name, value in zip(fields[8::2], fields[9::2], strict=False):
-        if name == "raddr":
-            related = value[:253]
+        if name == "raddr" and _ADDRESS.fullmatch(value):
+            related = value
         elif name == "rport":
             relatedPort = _number(value, 65_535, "ICE candidate")
     return Candidate(
@@ -166,7 +167,7 @@ def parseCandidate(text: str) -> Candidate:
         _number(port, 65_535, "ICE candidate"),
         kind,
         related,
-        relatedPort,
+        relatedPort if related else 0,
     )
 
 
