@@ -30,6 +30,7 @@ DEFAULT_MESSAGE_SIZE = 65_536
 _UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _PASSWORD = re.compile(r"[A-Za-z0-9+/]{22,256}")
 _ADDRESS = re.compile(r"[0-9A-Za-z:.%_-]{1,253}")
+_FORMATS = re.compile(r"[!-~]+( [!-~]+){0,255}")
 _DIGEST = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*")
 _TOKEN = re.compile(r"[!#-'*+.0-9A-Z^_`a-z{|}~-]{1,64}")
 _FOUNDATION = re.compile(r"[A-Za-z0-9+/]{1,32}")
@@ -279,7 +280,9 @@ def _section(line: str, mid: str) -> Section:
     kind, _, profile, formats = fields
     if not _TOKEN.fullmatch(kind) or not all(map(_TOKEN.fullmatch, profile.split("/"))):
         raise DescriptionError("malformed section of the session description")
-    return Section(kind, profile, formats.strip()[:1_024], mid)
+    if not _FORMATS.fullmatch(formats):
+        raise DescriptionError("malformed section of the session description")
+    return Section(kind, profile, formats, mid)
 
 
 def _offer(
