@@ -149,7 +149,7 @@ def parseCandidate(text: str) -> Candidate:
     if len(fields) < 8 or fields[6] != "typ" or len(text) > 1_024:
         raise DescriptionError("malformed ICE candidate")
     foundation, component, transport, priority, address, port, _, kind = fields[:8]
-    if not _FOUNDATION.fullmatch(foundation) or not _TOKEN.fullmatch(kind):
+    if not _FOUNDATION.fullmatch(foundation) or not all(map(_TOKEN.fullmatch, (transport, kind))):
         raise DescriptionError("malformed ICE candidate")
     if not _ADDRESS.fullmatch(address):
         raise DescriptionError("malformed ICE candidate address")

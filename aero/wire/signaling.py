@@ -264,7 +264,8 @@ def _shown(value: Any) -> str:
     A value from outside, short enough for a sentence.
     """
     text = value if isinstance(value, str) else type(value).__name__
-    return json.dumps(text[:40])
+    shown = json.dumps(text[:40])
+    return shown if len(shown) <= 60 else shown[:56] + '..."'
 
 
 __all__: Sequence[str] = (
