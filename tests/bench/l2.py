@@ -201,6 +201,7 @@ def startAero(target: int, echo: int, mtu: int) -> Aero:
         **OPEN,
         AERO_L2_TCP_FORWARD=f"{REMOTE}:{target}=127.0.0.1:{target}",
         AERO_L2_UDP_FORWARD=f"{REMOTE}:{echo}=127.0.0.1:{echo}",
+        AERO_HTTP_MAX_CONNECTIONS_PER_IP="0",
         AERO_L2_MTU=str(mtu),
         AERO_L2_MAX_FRAME_PAYLOAD=str(max(2_048, mtu + 14)),
     )
@@ -437,15 +438,16 @@ def transfers(options: argparse.Namespace, target: int, echoPort: int) -> None:
         ours, theirs = results[name, "aero"], results.get((name, "slirp4netns"), none)
         cells = (each[column] for column in columns for each in (ours, theirs))
         row(name, *cells, ours["bridge s/GB"])
-    for name, columns in (
+    small: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("datagrams", ("answers/s", "lost", "CPU µs")),
-        ("connections", ("connections/s", "CPU ms", "CPU ms")),
-    ):
+        ("connections", ("connections/s", "CPU ms")),
+    )
+    for name, shown in small:
         if name in names:
-            table(name, *columns)
+            table(name, *shown)
             for kind in ("aero", "slirp4netns"):
                 found = results.get((name, kind), none)
-                row(kind, *(found[column] for column in columns))
+                row(kind, *(found[column] for column in shown))
 
 
 def alone(options: argparse.Namespace, target: int, echoPort: int) -> None:
@@ -497,6 +499,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="runs; medians are shown")
     parser.add_argument("--no-slirp", action="store_true")
     parser.add_argument("--only", default="", help="one case, such as down-1500")
+    parser.add_argument("--no-transfers", action="store_true", help="only what is of aero alone")
     options = parser.parse_args()
     if options.role == "echo":
         return echo(options.port)
@@ -509,7 +512,8 @@ def main() -> None:
         ),
     ]
     try:
-        transfers(options, target, echoPort)
+        if not options.no_transfers:
+            transfers(options, target, echoPort)
         if not options.only:
             alone(options, target, echoPort)
     finally:
