@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import select
+import signal
 import sys
+from types import FrameType
 from typing import Any, Callable, Iterable
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.process import reapAllProcesses
 
 from aero.errors import StartError
 
@@ -34,6 +37,10 @@ class UVLoopReactor(AsyncioSelectorReactor):
     So a write that meets a closed handle replaces it, and once a second one C{poll} over all
     sockets finds those with errors, whose handles are replaced as well. The new handle
     reports the error at once.
+
+    uvloop also puts a wake-up descriptor of its own in the place of the one through which Twisted
+    hears of children that ended: they would stay zombies, and nobody would be told. A handler
+    that does not need the descriptor takes its place.
     """
 
     def startRunning(self, installSignalHandlers: bool = True) -> None:
@@ -41,6 +48,8 @@ class UVLoopReactor(AsyncioSelectorReactor):
         Begin to look for broken sockets.
         """
         super().startRunning(installSignalHandlers=installSignalHandlers)
+        if installSignalHandlers:
+            signal.signal(signal.SIGCHLD, self._childEnded)
         self.callLater(SWEEP_INTERVAL, self._sweep)  # type: ignore[no-untyped-call]
 
     def addReader(self, reader: Any) -> None:
@@ -54,6 +63,9 @@ class UVLoopReactor(AsyncioSelectorReactor):
         Watch for room to write.
         """
         self._add(super().addWriter, writer)
+
+    def _childEnded(self, number: int, frame: FrameType | None) -> None:
+        self.callFromThread(reapAllProcesses)  # type: ignore[no-untyped-call]
 
     def _add(self, add: Callable[[Any], None], selectable: Any) -> None:
         try:
