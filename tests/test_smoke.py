@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import io
-from typing import Any
+from typing import Any, Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,6 +14,7 @@ from aero.smoke.__main__ import main
 
 from .support.faults import Fault, FaultyProxy
 from .support.frontend import sharedRoot
+from .support.proxies import Front
 from .support.server import Aero
 from .support.targets import Target, echo
 from .support.tools import freePort
@@ -85,6 +86,44 @@ def _plainServer() -> tuple[int, FaultyProxy]:
     return port, proxy
 
 
+class _Split(Front):
+    """
+    The recipe for services that are processes of their own.
+
+    @ivar ports: Theirs: edge, gateway, l2, relay.
+    """
+
+    def __init__(self, ports: Sequence[int]) -> None:
+        self.ports = ports
+        super().__init__(None, "nginx", 2, ports[0])
+
+    def _adapted(self, text: str, backend: int) -> str:
+        for number, port in zip((8080, 8081, 8082, 8083), self.ports, strict=True):
+            text = text.replace(f"127.0.0.1:{number};", f"127.0.0.1:{port};")
+        return super()._adapted(text, backend)
+
+
+def _behind(front: Front | None, port: int = 0) -> dict[str, Any]:
+    """
+    The variables of a server with everything, behind a proxy or not.
+    """
+    url = f"http://127.0.0.1:{port}" if front is None else front.url
+    return {
+        "AERO_FRONTEND_ROOT": sharedRoot(),
+        "AERO_DOMAIN": "localhost" if front is None else front.domain,
+        "AERO_L2_AUTH_MODE": "session",
+        "AERO_TRUSTED_PROXIES": "127.0.0.0/8",
+        "ALLOWED_ORIGINS": url,
+        "AUTH_MODE": "jwt",
+        "HOST": "127.0.0.1",
+        "JWT_SECRET": "a secret of gateway and relay",
+        "PUBLIC_BASE_URL": url,
+        "SESSION_SECRET": "0123456789abcdef",
+        "TCP_ALLOW_PRIVATE_IPS": "1",
+        "UDP_RELAY_BASE_URL": url,
+    }
+
+
 class SmokeTests(SynchronousTestCase):
     """
     C{python -m aero.smoke}.
@@ -143,6 +182,63 @@ class SmokeTests(SynchronousTestCase):
         code, report = self.smoke(url, *more)
         self.assertEqual(code, 1)
         self.assertIn("CERTIFICATE_VERIFY_FAILED", report)
+
+    def behind(self, front: Front, *more: str) -> str:
+        """
+        Run it through a proxy with a certificate of its own; nothing may fail.
+        """
+        arguments = ["--cacert", str(front.rootCertificate), "--connect-to", "127.0.0.1"]
+        code, report = self.smoke(front.url, *arguments, *more)
+        self.assertEqual(code, 0, report)
+        return report
+
+    def test_behindProxies(self) -> None:
+        """
+        A server behind nginx passes, and one behind Caddy, as their recipes say.
+        """
+        for kind in ("nginx", "caddyfile"):
+            port = freePort()
+            front = Front(None, kind, 0, port)
+            self.addCleanup(front.stop)
+            server = Aero("--tls", "off", "--port", str(port), **_behind(front))
+            self.addCleanup(server.stop)
+            report = self.behind(front)
+            self.assertIn("ok   /l2 and /eth carry a tunnel", report)
+            self.assertIn("ok   /udp is ready", report)
+
+    def test_workers(self) -> None:
+        """
+        Two workers pass as one server.
+        """
+        port = freePort()
+        variables = _behind(None, port) | {"AERO_WORKERS": "2"}
+        server = Aero("--tls", "off", "--port", str(port), **variables)
+        self.addCleanup(server.stop)
+        code, report = self.smoke(f"http://127.0.0.1:{port}/")
+        self.assertEqual(code, 0, report)
+
+    def test_splitRoles(self) -> None:
+        """
+        So do four processes, one for each service, behind one nginx.
+        """
+        ports = [freePort() for _ in range(4)]
+        front = _Split(ports)
+        self.addCleanup(front.stop)
+        shared = _behind(front) | {
+            "AERO_EDGE_HEADERS": "1",
+            "AERO_SITE_SERVICES": "edge,gateway,l2,relay",
+        }
+        for service, port in zip(("edge", "gateway", "l2", "relay"), ports, strict=True):
+            listening = {
+                "l2": ("--l2-listen", f"127.0.0.1:{port}"),
+                "relay": ("--relay-listen-addr", f"127.0.0.1:{port}"),
+            }.get(service, ("--bind", "127.0.0.1", "--port", str(port)))
+            root = ("--frontend-root", sharedRoot()) if service == "edge" else ()
+            server = Aero("--services", service, "--tls", "off", *listening, *root, **shared)
+            self.addCleanup(server.stop)
+        report = self.behind(front)
+        self.assertIn("ok   /l2 and /eth carry a tunnel", report)
+        self.assertIn("ok   /webrtc/signal accepts a credential", report)
 
     def test_soundProxy(self) -> None:
         """

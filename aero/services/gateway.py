@@ -65,7 +65,7 @@ class GatewayService(Service):
                 l2=settings.l2,
                 relay=relay,
                 credentials=credentials,
-                services=settings.server.services,
+                services=settings.server.siteServices,
                 base=parts.base,
                 makeBuckets=parts.fleet.makeBuckets,
             ),

@@ -309,7 +309,7 @@ class Parts:
         The headers of every response.
         """
         http = self.settings.http
-        if self.isEdge:
+        if self.isEdge or http.edgeHeaders:
             return ResponseHeaders.edge(http.hstsMaxAge, http.connectSources)
         return ResponseHeaders.gateway(http.isolate)
 

@@ -136,6 +136,14 @@ class HTTPSettings:
         parse=lambda value: value.strip() == "1",
         help="1 sends the four isolation headers from the gateway service when it runs alone. The edge always does.",
     )
+    edgeHeaders: bool = setting(
+        variable="AERO_EDGE_HEADERS",
+        option="edge-headers",
+        default=False,
+        parse=lambda value: value.strip() == "1",
+        help="1 sends the whole header set of the edge from a process without it, for services that share one origin"
+        " behind a proxy that adds none.",
+    )
     metricsToken: str = setting(
         variable="AERO_METRICS_TOKEN",
         default="",

@@ -167,6 +167,15 @@ class ServerSettings:
         shown="$XDG_STATE_HOME/aero, or ~/.local/state/aero",
         help="The directory for the CA, certificates and secrets; created with mode 0700.",
     )
+    siteServices: tuple[str, ...] = setting(
+        variable="AERO_SITE_SERVICES",
+        option="site-services",
+        default=SERVICES,
+        derive=lambda values: values["services"],
+        parse=_services,
+        shown="those of this process",
+        help="The services of the whole site, as pages are told, where other processes run some of them.",
+    )
     workers: int = setting(
         variable="AERO_WORKERS",
         option="workers",

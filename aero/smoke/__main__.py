@@ -28,7 +28,12 @@ def main(arguments: Sequence[str], stream: TextIO) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        deployment = Site(options.url, verify=not options.insecure, ca=options.cacert)
+        deployment = Site(
+            options.url,
+            verify=not options.insecure,
+            ca=options.cacert,
+            address=options.connect_to,
+        )
     except (ValueError, OSError) as error:
         print(f"aero.smoke: {error}", file=sys.stderr)
         return 2
@@ -73,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("url", help="the base URL, such as https://example.com/")
     parser.add_argument("--insecure", "-k", action="store_true", help="trust any certificate")
     parser.add_argument("--cacert", metavar="FILE", help="trust this root certificate")
+    parser.add_argument("--connect-to", default="", metavar="ADDRESS", help="instead of the name's")
     parser.add_argument("--http-port", type=int, help="the port that redirects plain HTTP")
     parser.add_argument("--api-key", default="", help="a key of the relay")
     parser.add_argument("--asset", default="", metavar="PATH", help="a file below /assets/")

@@ -110,7 +110,7 @@ class Front(Aero):
         """
         text = text.replace("pc.example.com {", f"https://{self.domain}:{self.port} {{")
         text = text.replace("pc.example.com", self.domain)
-        text = re.sub(r"127\.0\.0\.1:(8080|8443)", f"127.0.0.1:{backend}", text)
+        text = re.sub(r"127\.0\.0\.1:(8080|8443)\b", f"127.0.0.1:{backend}", text)
         text = re.sub(r"listen 443", f"listen 127.0.0.1:{self.port}", text)
         text = re.sub(r"bind :443", f"bind 127.0.0.1:{self.port}", text)
         return text.replace("/etc/ssl/", f"{self.directory}/")

@@ -80,3 +80,12 @@ app.kubernetes.io/component: {{ .role }}
 {{- define "aero.relays" -}}
 {{- if has "relay" (splitList "," .services) -}}yes{{- end -}}
 {{- end -}}
+
+{{/* The services of all roles together. */}}
+{{- define "aero.siteServices" -}}
+{{- $all := list -}}
+{{- range $name, $role := .Values.roles -}}
+{{- if $role.enabled -}}{{- $all = concat $all (splitList "," $role.services) -}}{{- end -}}
+{{- end -}}
+{{- $all | uniq | join "," -}}
+{{- end -}}

@@ -59,6 +59,8 @@ spec:
           value: {{ $root.Values.host | quote }}
         - name: AERO_SERVICES
           value: {{ $values.services | quote }}
+        - name: AERO_SITE_SERVICES
+          value: {{ include "aero.siteServices" $root | quote }}
         - name: AERO_TLS_MODE
           value: "off"
         - name: PORT
@@ -77,6 +79,9 @@ spec:
           value: {{ join "," $root.Values.trustedProxies | quote }}
         - name: SHUTDOWN_GRACE_MS
           value: {{ $root.Values.shutdownGraceMs | int | quote }}
+        # Whichever role answers, the origin has one header set.
+        - name: AERO_EDGE_HEADERS
+          value: "1"
         - name: AERO_WORKERS
           value: {{ $values.workers | quote }}
         {{- if $root.Values.redis.existingSecret }}
