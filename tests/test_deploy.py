@@ -138,7 +138,7 @@ class DockerfileTests(SynchronousTestCase):
         """
         port = freePort()
         environment = {"AERO_TLS_MODE": "off", "PORT": str(port), "HOST": "127.0.0.1"}
-        server = Aero(**environment)
+        server = Aero(state=None, runDir=None, **environment)
         self.addCleanup(server.kill)
         command = (sys.executable, "-m", "aero.smoke.probe")
         self.assertEqual(run(*command, **environment), (0, ""))

@@ -34,7 +34,7 @@ def message(options: dict[int, bytes], **fields: int) -> dhcp.Message:
     """
     plain = {"op": 2, "xid": 7, "secs": 0, "flags": 0, "ciaddr": 0, "yiaddr": 0}
     plain |= {"siaddr": 0, "giaddr": 0} | fields
-    return dhcp.Message(**plain, hardwareAddress=MAC, options=options)  # type: ignore[arg-type]
+    return dhcp.Message(**plain, hardwareAddress=MAC, options=options)
 
 
 def withOptions(options: bytes, sname: bytes = b"", file: bytes = b"") -> bytes:
