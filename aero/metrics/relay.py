@@ -85,3 +85,9 @@ CHANNELS_REFUSED = CounterRow(
     "Data channels closed when they opened, by why.",
     ("label", "reason"),
 )
+SCTP = CounterRow(
+    "aero_relay_sctp_total",
+    "What WebRTC connections that have ended had trouble with: packets that were none, fragments sent again, messages"
+    " given up, datagrams that the system had no room for.",
+    ("what",),
+)

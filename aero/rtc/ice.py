@@ -106,6 +106,13 @@ class IceConnection(aioice.Connection):
     async def _send(self, data: bytes) -> None:
         self.sendDatagrams([data])
 
+    @property
+    def dropped(self) -> int:
+        """
+        Datagrams that the system had no room for.
+        """
+        return sum(each.dropped for each in self._protocols if isinstance(each, IceSocket))
+
     def takeMore(self, datagrams: list[bytes], limit: int) -> None:
         """
         Take what else has arrived, without waiting.

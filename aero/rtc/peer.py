@@ -421,6 +421,7 @@ class Peer:
         self._owner.peerEnded(self, goodbye)
         if self._sctp is not None:
             self._sctp.end(reason)
+            self._countTroubles(self._sctp)
         for channel in list(self._channels.values()):
             channel.channelClosed()
         self._gathered()
@@ -428,6 +429,18 @@ class Peer:
         ended, self.ended, self.candidateFound = self.ended, None, None
         if ended is not None:
             ended(reason)
+
+    def _countTroubles(self, sctp: Association) -> None:
+        counter = self.shared.metrics.counter
+        dropped = 0 if self._ice is None else self._ice.dropped
+        for what, count in (
+            ("malformed", sctp.malformed),
+            ("retransmitted", sctp.outbound.retransmitted),
+            ("abandoned", sctp.outbound.abandoned),
+            ("unsent", dropped),
+        ):
+            if count:
+                counter(rows.SCTP, what).inc(count)
 
     async def _goodbye(self) -> None:
         """
