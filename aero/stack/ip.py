@@ -17,7 +17,7 @@ from aero.wire.ethernet import HEADER
 
 from .addresses import Addresses
 from .fragments import Reassembly
-from .neighbours import Neighbours
+from .neighbours import DOUBT, Neighbours
 
 _ADDRESSES: Final = struct.Struct("!II")
 
@@ -110,6 +110,7 @@ class IPv4:
         if packet[0] != 0x45 and ipv4.routesItself(packet):
             self._drop("ipOptions")
             return
+        self._neighbours.doubtAt = now + DOUBT
         receiver = self.protocols.get(packet[9])
         toAll = False
         if frame[:6] != self._hardwareAddress:

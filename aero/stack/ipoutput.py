@@ -98,6 +98,8 @@ class IPv4Output:
         if station is None:
             self._route(head + segment, destination, now, None)
             return None
+        if now > self._neighbours.doubtAt:
+            self._neighbours.doubt(destination, now)
         return b"".join((station, self._frameTail, head, segment))
 
     def sendTo(self, station: bytes, packet: bytes) -> None:
@@ -109,6 +111,8 @@ class IPv4Output:
     def _route(self, packet: bytes, destination: int, now: float, station: bytes | None) -> None:
         if station is None:
             station = self._stations.get(destination)
+            if station is not None and now > self._neighbours.doubtAt:
+                self._neighbours.doubt(destination, now)
         if station is None:
             if self._addresses.isGuest(destination):
                 self._neighbours.hold(destination, packet, now)

@@ -8,6 +8,10 @@ without a doubt: a guest that was restored from a snapshot or got another networ
 where it was. Nothing expires; the table is bounded instead, and an address that was pushed out
 is learned again from its next packet. Only for an address never heard of is there a question
 to ask, and packets wait for its answer (RFC 1122 section 2.3.2).
+
+A guest that only receives may move without a word: what it acknowledges does not reach it any
+more, so that it has nothing to say. So where something is sent while the guest has been silent,
+it is asked as well, now and then; meanwhile all goes where it was last.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ MAX_WAITING: Final = 8
 #: Questions before an address is given up, and the seconds between them.
 TRIES: Final = 3
 INTERVAL: Final = 1.0
+
+#: Seconds of silence after which it is doubtful where the guest is, and between two questions.
+DOUBT: Final = 1.0
 
 
 class _Question:
@@ -47,6 +54,8 @@ class Neighbours:
     The MAC addresses of the guest.
 
     @ivar stations: MAC addresses by IPv4 address; for reading only.
+    @ivar doubtAt: When to ask those again that something is sent to; whoever hears of the guest
+        puts it off by L{DOUBT}.
     @ivar waitingBytes: Bytes of the packets that wait.
     """
 
@@ -68,6 +77,7 @@ class Neighbours:
         """
         self.stations: dict[int, bytes] = {}
         self.waitingBytes = 0
+        self.doubtAt = float("inf")
         self._maxStations = max(1, maxStations)
         self._maxWaitingBytes = maxWaitingBytes
         self._ask = ask
@@ -86,6 +96,13 @@ class Neighbours:
         if address in self._questions:
             for packet in self._finish(address):
                 self._send(hardwareAddress, packet)
+
+    def doubt(self, address: int, now: float) -> None:
+        """
+        Something is sent to an address after L{doubtAt}.
+        """
+        self.doubtAt = now + DOUBT
+        self._ask(address)
 
     def hold(self, address: int, packet: bytes, now: float) -> None:
         """

@@ -153,6 +153,35 @@ class IPv4OutputTests(SynchronousTestCase):
         self.assertEqual(asked, 3)
         self.assertEqual(self.guest.drops(), {"neighbourUnknown": 1})
 
+    def test_silentGuest(self) -> None:
+        """
+        A guest that says nothing for longer than a second is asked whether it is still there,
+        once a second, and gets its packets meanwhile; one that talks is not asked.
+        """
+        asked = []
+        for tenths in range(45):
+            self.guest.now = tenths / 10
+            if tenths < 20:
+                self.guest.send(Raw(), destination=GATEWAY, proto=17)
+            self.guest.apply(_datagram(b"x"))
+            frames = self.guest.frames()
+            self.assertEqual(sum(UDP in frame for frame in frames), 1)
+            asked += [(self.guest.now, frame[ARP].pdst) for frame in frames if ARP in frame]
+        self.assertEqual(asked, [(3.0, GUEST), (4.1, GUEST)])
+
+    def test_movedSilently(self) -> None:
+        """
+        The answer of a guest that has moved is taken for where it is.
+        """
+        self.guest.now = 5.0
+        self.guest.apply(_datagram(b"lost"))
+        other = "02:11:22:33:44:55"
+        answer = ARP(op=2, hwsrc=other, psrc=GUEST, hwdst=GATEWAY_MAC, pdst=GATEWAY)
+        self.guest.sendFrame(Ether(src=other, dst=GATEWAY_MAC) / answer)
+        self.guest.frames()
+        self.guest.apply(_datagram(b"found"))
+        self.assertEqual(self.guest.frame().dst, other)
+
     def test_unroutable(self) -> None:
         """
         Nothing leaves for addresses that no guest has.
