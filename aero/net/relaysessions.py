@@ -101,13 +101,7 @@ class RelaySession:
 
         @raise Refused: 409: one of them has a session with this key. This one was given back.
         """
-        agreed = False
-        try:
-            agreed = await granted(self._held)
-        finally:
-            if not agreed:
-                self.release()
-        if not agreed:
+        if not await granted(self._held, self.release):
             raise self._sessions._isActive()
 
     def violated(self, now: float) -> None:

@@ -34,13 +34,7 @@ class Lease:
 
         @return: Whether it is held; if not, it was given back.
         """
-        agreed = False
-        try:
-            agreed = await granted(self._held)
-        finally:
-            if not agreed:
-                self.release()
-        return agreed
+        return await granted(self._held, self.release)
 
     def release(self) -> None:
         """

@@ -6,7 +6,7 @@ Claims of one process: a name for each, and nothing left behind.
 from __future__ import annotations
 
 import itertools
-from typing import Sequence
+from typing import Callable, Sequence
 
 from twisted.internet.defer import Deferred
 
@@ -36,22 +36,22 @@ class Held:
             store.release(self._name)
 
 
-async def granted(held: Held | None) -> bool:
+async def granted(held: Held | None, giveBack: Callable[[], None]) -> bool:
     """
-    Wait for the answer; what was refused, or what nobody waits for any more, is given back.
+    Wait for the answer.
 
+    @param giveBack: Gives back all that is held, here and elsewhere; called where something
+        refused, and where whoever waits is cancelled.
     @return: Whether it is held.
     """
-    if held is None:
-        return True
+    agreed = held is None
     try:
-        refused = await held.granted
-    except BaseException:  # whoever waits may be cancelled
-        held.release()
-        raise
-    if refused:
-        held.release()
-    return not refused
+        if held is not None:
+            agreed = not await held.granted
+    finally:
+        if not agreed:
+            giveBack()
+    return agreed
 
 
 class Claims:

@@ -45,13 +45,7 @@ class Permit:
         @raise Refused: They do not; the permit was given back.
         """
         permits = self._permits
-        agreed = False
-        try:
-            agreed = await granted(self._held)
-        finally:
-            if not agreed:
-                self.release()
-        if not agreed and permits is not None:
+        if not await granted(self._held, self.release) and permits is not None:
             raise permits._refusedElsewhere(self._sid)
 
     def release(self) -> None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from aero.net.fleet.claims import Claims
+from aero.net.fleet.claims import Claims, granted
 from aero.net.fleet.store import Claim
 
 
@@ -21,13 +21,15 @@ class Noting:
     def __init__(self) -> None:
         self.asked: list[tuple[str, list[Claim]]] = []
         self.released: list[str] = []
+        self.answers: list[Deferred[str]] = []
 
     def acquire(self, holder: str, claims: Sequence[Claim]) -> Deferred[str]:
         """
-        Answer never.
+        Leave the answer to the test.
         """
         self.asked.append((holder, list(claims)))
-        return Deferred()
+        self.answers.append(Deferred())
+        return self.answers[-1]
 
     def release(self, holder: str) -> None:
         """
@@ -57,6 +59,41 @@ class ClaimsTests(SynchronousTestCase):
         two.release()
         two.release()
         self.assertEqual(self.store.released, [names[1]])
+
+    def waiting(self) -> tuple[Deferred[bool], list[str]]:
+        """
+        Somebody who waits for an answer.
+        """
+        given: list[str] = []
+        held = self.claims.hold(Claim("a", "b", 1))
+        return ensureDeferred(granted(held, lambda: given.append("back"))), given
+
+    def test_granted(self) -> None:
+        """
+        What is granted is kept, and what is refused is given back.
+        """
+        for answer, kept in (("", True), ("a", False)):
+            waiting, given = self.waiting()
+            self.assertNoResult(waiting)
+            self.store.answers[-1].callback(answer)
+            self.assertEqual(self.successResultOf(waiting), kept)
+            self.assertEqual(given, [] if kept else ["back"])
+
+    def test_nobodyWaits(self) -> None:
+        """
+        Whoever is cancelled holds nothing.
+        """
+        waiting, given = self.waiting()
+        waiting.cancel()
+        self.failureResultOf(waiting)
+        self.assertEqual(given, ["back"])
+
+    def test_alone(self) -> None:
+        """
+        Where nobody else has a say there is nothing to wait for.
+        """
+        done = ensureDeferred(granted(None, lambda: self.fail("nothing is held")))
+        self.assertTrue(self.successResultOf(done))
 
     def test_noLimit(self) -> None:
         """
