@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import signal
 import ssl
 import stat
@@ -209,6 +210,69 @@ class RenewalTests(_ACMETestCase):
         server.sendSignal(signal.SIGHUP)
         server.waitUntilSaid(GOOD, 2)
         self.assertNotEqual(presented(server, server.domain), first)
+
+
+class WorkersTests(_ACMETestCase):
+    """
+    Several processes behind one port: the authority reaches whichever accepts its connection.
+    """
+
+    names = ("--acme-names", ",".join(f"{name}.example.test" for name in "ab"))
+
+    def holder(self, server: PublicAero) -> int:
+        """
+        The process whose turn it is to talk to the authority.
+        """
+        (turn,) = (server.state / "acme").glob("*/turn")
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if fields[1] == "FLOCK" and fields[5].endswith(f":{turn.stat().st_ino}"):
+                return int(fields[4])
+        raise AssertionError("nobody's turn")
+
+    def seen(self, server: PublicAero) -> set[bytes]:
+        """
+        The certificates that a dozen connections get.
+        """
+        return {presented(server, server.domain) for _ in range(12)}
+
+    def test_http(self) -> None:
+        """
+        Over C{http-01}: one order is made, nothing fails, and all serve its certificate. When the
+        process whose turn it is gets killed, another one renews.
+        """
+        pebble = self.pebble(validity=15)
+        options = ("--workers", "2", *self.names, "--acme-challenge", "http-01")
+        server = self.start(pebble, *options)
+        server.waitUntilSaid(GOOD, 2)
+        first = self.seen(server)
+        self.assertEqual(len(first), 1)
+        self.assertEqual(pebble.said("Issued certificate"), 1)
+        self.assertEqual(pebble.said("Attempting to validate w/ HTTP"), 9)
+        before = self.holder(server)
+        os.kill(before, signal.SIGKILL)
+        waitFor(lambda: pebble.said("Issued certificate") == 2, "the certificate is renewed")
+        self.assertNotEqual(self.holder(server), before)
+        waitFor(lambda: server.said("is ready") == 3, "there are two workers again")
+        waitFor(lambda: not self.seen(server) & first, "all serve the new one")
+        self.assertEqual(curl(server, "/readyz").status, 200)
+        self.assertEqual(server.said(FAILED), 0)
+        self.assertEqual(list((server.state / "acme").glob("*/answers.json")), [])
+        self.assertEqual(server.stop(), 0)
+
+    def test_alpn(self) -> None:
+        """
+        Over C{tls-alpn-01} it is the same.
+        """
+        pebble = self.pebble()
+        server = self.start(pebble, "--workers", "2", *self.names, "--http-port", "0")
+        server.waitUntilSaid(GOOD, 2)
+        self.assertEqual(len(self.seen(server)), 1)
+        self.assertEqual(pebble.said("Issued certificate"), 1)
+        self.assertEqual(server.said(FAILED), 0)
+        self.assertEqual(curl(server, "/readyz").status, 200)
+        self.assertEqual(metric(server, "aero_acme_placeholder"), 0)
+        self.assertEqual(server.stop(), 0)
 
 
 class TroubleTests(_ACMETestCase):

@@ -117,7 +117,6 @@ class ACMESource:
         kept = keeper.certificate()
         self._real = kept if kept is not None and covers(kept.names, domain) else None
         self._certified = self._real or self._placeholder()
-        self._measure()
 
     # -- what a source of certificates does
 
@@ -125,6 +124,7 @@ class ACMESource:
         """
         Begin to look after the certificate, once the listeners are there.
         """
+        self._measure()
         self._lookIn(0)
 
     def stop(self) -> None:

@@ -40,6 +40,7 @@ class FirstTests(SourceTestCase):
         self.assertIs(source.certificateFor("www.example.com"), shown)
         self.assertFalse(source.isUsable())
         self.assertEqual(source.describe(), {"placeholder": True})
+        source.start()
         self.assertEqual(self.metrics.value(rows.PLACEHOLDER), 1)
 
     def test_strangers(self) -> None:
