@@ -17,11 +17,13 @@ class TCPConnectRequested(NamedTuple):
     held for a while, and then answered on credit.
 
     @ivar connection: The number of the connection.
+    @ivar source: Its address, which is not the one that DHCP gave where the guest has its own.
     """
 
     connection: int
     destination: int
     destinationPort: int
+    source: int
     sourcePort: int
 
 

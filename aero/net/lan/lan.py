@@ -334,12 +334,12 @@ class LAN:
     # -- TCP events
 
     def _connectRequested(self, event: TCPConnectRequested) -> None:
-        number, destination, port, sourcePort = event
+        number, destination, port, source, sourcePort = event
         factory, isNAT = self._factoryFor(destination, port)
         if isinstance(factory, str):
             self.driver.apply(RejectTCP(number, factory))
             return
-        peer = IPv4Address("TCP", self.guestAddress, sourcePort)
+        peer = IPv4Address("TCP", addressText(source), sourcePort)
         try:
             protocol = factory.buildProtocol(peer)
         except Exception:  # noqa: BLE001 - a user's factory may raise anything

@@ -333,7 +333,7 @@ class TCPTable:
         self._halfOpen += 1
         options = parseOptions(packet, offset + HEADER, data)
         connection.openPassively(sequence, options, packet[:end], now)
-        self.emit(TCPConnectRequested(number, key[2], key[3], key[1]))
+        self.emit(TCPConnectRequested(number, key[2], key[3], key[0], key[1]))
 
     def _lateReceived(
         self, key: Key, remains: Remains, flags: int, length: int, now: float

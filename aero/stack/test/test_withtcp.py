@@ -87,7 +87,9 @@ class WithTCPTests(SynchronousTestCase):
         (event,) = self.guest.events()
         assert isinstance(event, TCPConnectRequested)
         self.assertEqual(
-            event[1:], (number(REMOTE), 80, 1_025), "destination, its port, the guest's port"
+            event[1:],
+            (number(REMOTE), 80, number(GUEST), 1_025),
+            "destination, its port, the guest, its port",
         )
         self.guest.apply(AcceptTCP(event.connection))
         (answer,) = self._received()

@@ -73,6 +73,14 @@ class ServerTests(SynchronousTestCase):
         self.rig.settle()
         return guest, self.made[-1]
 
+    def test_ownAddress(self) -> None:
+        """
+        A guest with an address of its own is known by that one.
+        """
+        self.rig.guest.address = "10.0.2.77"
+        _, server = self.open()
+        self.assertEqual(server.transport.getPeer().host, "10.0.2.77")
+
     def test_made(self) -> None:
         """
         The protocol's connection is made when the handshake is done, with the addresses that

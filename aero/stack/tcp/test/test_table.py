@@ -52,7 +52,9 @@ class OpenTests(SynchronousTestCase):
         """
         guest = ScriptedGuest()
         guest.send("S", acknowledgment=0, options=mss(1460))
-        self.assertEqual(guest.taken(), [TCPConnectRequested(1, SERVER, SERVER_PORT, GUEST_PORT)])
+        self.assertEqual(
+            guest.taken(), [TCPConnectRequested(1, SERVER, SERVER_PORT, GUEST, GUEST_PORT)]
+        )
         self.assertEqual(guest.receive(), [])
         self.assertEqual(guest.table.connections, 1)
 
@@ -163,7 +165,7 @@ class OpenTests(SynchronousTestCase):
             guest.taken(),
             [
                 TCPClosed(1, "reset"),
-                TCPConnectRequested(2, SERVER, SERVER_PORT, GUEST_PORT),
+                TCPConnectRequested(2, SERVER, SERVER_PORT, GUEST, GUEST_PORT),
             ],
         )
         self.assertEqual(guest.table.connections, 1)
