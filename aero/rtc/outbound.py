@@ -7,7 +7,9 @@ for them. So a full queue can still drop its oldest message, nothing is numbered
 sent, and packets are full: small messages share one, and on a reliable stream a message may begin
 in what another one left. Streams take turns, message by message.
 
-Congestion control is that of RFC 9260 section 7 with appropriate byte counting. Streams without
+Congestion control is that of RFC 9260 section 7, with the slow start of RFC 3465 and the growth
+of CUBIC (RFC 9438) after a loss: the way to a browser has buffers that are short and often full,
+and a window that grows by one packet each round trip would stay small for minutes. Streams without
 retransmission (C{maxRetransmits: 0}) give a lost message up and tell the peer with FORWARD-TSN
 (RFC 3758); what was given up leaves the flight at once, so a burst that was lost stalls nothing
 longer than one retransmission timeout. The peer's advertised window holds.
@@ -33,6 +35,9 @@ MIN_FRAGMENT = 128
 
 INITIAL_WINDOW = 10 * MAX_FRAGMENT
 MIN_WINDOW = 4 * MAX_FRAGMENT
+#: What is left of the window after a loss, and how fast it grows back (RFC 9438 section 5).
+BETA, CUBIC = 0.7, 0.4
+_RENO = 3 * (1 - BETA) / (1 + BETA)
 MAX_WINDOW = 2_097_152
 #: Chunks in flight, which bounds what one SACK may have to look at.
 MAX_IN_FLIGHT = 4_096
@@ -146,7 +151,9 @@ class Outbound:
         self._active: deque[SendStream] = deque()
         self._partial: SendStream | None = None
         self._recovery = -1
-        self._partialAcked = 0
+        self._limited = False
+        self._largest = 0.0
+        self._epoch = 0.0
         self._smoothed = self._variance = 0.0
         self._timeout = INITIAL_RTO
         self._timeouts = 0
@@ -260,11 +267,14 @@ class Outbound:
                 return None
             stream = self._active[0]
         if self.flight >= self.window or len(self._sent) >= MAX_IN_FLIGHT:
+            self._limited = True
             return None
         protocol, payload = stream.messages[0]
         left = len(payload) - stream.offset
         size = min(left, room - 16)
-        if size < left and not fresh and (size < MIN_FRAGMENT or not stream.reliable):
+        # What a packet of its own could hold stays whole where a lost half costs the other.
+        whole = not stream.reliable and len(payload) <= MAX_FRAGMENT
+        if size < left and not fresh and (size < MIN_FRAGMENT or whole):
             return None
         if self.flight and self.flight + size > self.peerWindow:
             return None
@@ -343,7 +353,6 @@ class Outbound:
         ahead = (cumulative - self._acked) % _MODULO
         if ahead >= _MODULO // 2 or self._acked + ahead >= self._next:
             return  # an old one, or one for what was never sent
-        full = self.flight + MAX_FRAGMENT >= self.window
         self._acked += ahead
         ackedBytes = self._acknowledge(now)
         lost = False
@@ -353,7 +362,7 @@ class Outbound:
         self.peerWindow = window
         if ackedBytes or ahead or not window:
             self._timeouts = 0  # a peer that takes nothing for now is there
-        self._adjust(ackedBytes if ahead else 0, full, lost)
+        self._adjust(ackedBytes if ahead else 0, lost, now)
         self._moveForward()
         if not self._sent and self._forward <= self._acked:
             self._expires = None
@@ -487,26 +496,44 @@ class Outbound:
 
     # -- congestion
 
-    def _adjust(self, acked: int, full: bool, lost: bool) -> None:
+    def _adjust(self, acked: int, lost: bool, now: float) -> None:
+        """
+        Open or close the window after a SACK.
+        """
+        limited, self._limited = self._limited, False
         if self._recovery >= 0 and self._acked >= self._recovery:
             self._recovery = -1
         if lost:
             if self._recovery < 0:
-                self._threshold = max(self.window // 2, MIN_WINDOW)
+                self._reduce(now)
                 self.window = self._threshold
-                self._partialAcked = 0
                 self._recovery = self._next - 1
             return
-        if self._recovery >= 0 or not acked or not full:
-            return
+        if self._recovery >= 0 or not acked or not limited:
+            return  # a window that was not used up says nothing about the way
         if self.window <= self._threshold:
-            self.window += min(acked, 2 * MAX_FRAGMENT)
-        else:
-            self._partialAcked += acked
-            if self._partialAcked >= self.window:
-                self._partialAcked -= self.window
-                self.window += MAX_FRAGMENT
-        self.window = min(self.window, MAX_WINDOW)
+            self.window = min(self.window + min(acked, 2 * MAX_FRAGMENT), MAX_WINDOW)
+            return
+        share = acked / self.window
+        target = self._cubic(now + self._smoothed)
+        growth = max((target - self.window) * share, _RENO * MAX_FRAGMENT * share)
+        self.window = min(self.window + int(min(growth, acked / 2)), MAX_WINDOW)
+
+    def _reduce(self, now: float) -> None:
+        """
+        Something was lost: remember how large the window was, and allow less.
+        """
+        self._largest = float(self.window)
+        self._epoch = now
+        self._threshold = max(int(self.window * BETA), MIN_WINDOW)
+
+    def _cubic(self, now: float) -> float:
+        """
+        How large the window should be by now (RFC 9438 section 4.2).
+        """
+        rise = CUBIC * MAX_FRAGMENT
+        until = (self._largest * (1 - BETA) / rise) ** (1 / 3)
+        return float(rise * (now - self._epoch - until) ** 3 + self._largest)
 
     def _measured(self, seconds: float) -> None:
         """
@@ -539,9 +566,8 @@ class Outbound:
             self.dead = True
             return
         self._timeout = min(self._timeout * 2, MAX_RTO)
-        self._threshold = max(self.window // 2, MIN_WINDOW)
+        self._reduce(now)
         self.window = MAX_FRAGMENT
-        self._partialAcked = 0
         self._recovery = -1
         for chunk in list(self._sent):
             if not chunk.acked and not chunk.abandoned:

@@ -23,6 +23,8 @@ BATCH = 64
 MAX_DATAGRAM = 2_048
 #: Bytes that the kernel holds for us in either direction.
 KERNEL_BUFFER = 1_048_576
+#: What takes more than C{net.core.rmem_max}, where this process may (linux/socket.h).
+_SNDBUFFORCE, _RCVBUFFORCE = 32, 33
 #: Ports tried before an address is left out.
 MAX_ATTEMPTS = 256
 
@@ -124,8 +126,12 @@ def bindSocket(
     except OSError:
         return None
     sock.setblocking(False)
-    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        sock.setsockopt(socket.SOL_SOCKET, option, KERNEL_BUFFER)
+    for option, forced in ((socket.SO_RCVBUF, _RCVBUFFORCE), (socket.SO_SNDBUF, _SNDBUFFORCE)):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, forced, KERNEL_BUFFER)
+        except OSError:
+            # As much as C{net.core.rmem_max} lets processes without the right to more have.
+            sock.setsockopt(socket.SOL_SOCKET, option, KERNEL_BUFFER)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     for port in candidates:

@@ -140,7 +140,7 @@ class OutboundTests(SynchronousTestCase):
         """
         A message that is not sent again is cut only where no packet could hold it.
         """
-        self.queue(self.quick, bytes(700), bytes(700), bytes(1_160))
+        self.queue(self.quick, bytes(700), bytes(700), bytes(1_300))
         flags = [
             chunk[1]
             for packet in self.outbound.chunksToSend(0.0, 100)
