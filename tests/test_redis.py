@@ -137,12 +137,11 @@ class RedisStoreTests(TestCase):
 
     async def _rates(self) -> None:
         one, two = self.store(), self.store()
-        self.assertEqual(await one.take("dns", "ip", 0.1, 2), 0)
-        self.assertEqual(await two.take("dns", "ip", 0.1, 2), 0)
-        wait = await one.take("dns", "ip", 0.1, 2)
-        self.assertGreater(wait, 5)
-        self.assertLessEqual(wait, 10)
-        self.assertEqual(await one.take("dns", "other", 0.1, 2), 0)
+        self.assertEqual(await one.debit("dns", 0.1, 2, {"ip": 1}), {})
+        found = await two.debit("dns", 0.1, 2, {"ip": 1, "other": 1})
+        self.assertEqual(set(found), {"ip"})
+        self.assertGreater(found["ip"], 5)
+        self.assertLessEqual(found["ip"], 10)
 
     def test_revocations(self) -> Deferred[None]:
         """
@@ -182,8 +181,8 @@ class RedisStoreTests(TestCase):
         self.assertEqual(await one.acquire("y", [lock]), "")
         self.assertEqual(await two.acquire("x", [lock]), "relay.lock")
         self.assertEqual(await two.acquire("z", [Claim("tcp.session", "sid", 1)]), "")
-        self.assertGreater(await two.take("dns", "ip", 1, 1), 0)
-        self.assertEqual(await one.take("dns", "ip", 1, 1), 0)
+        self.assertEqual(set(await two.debit("dns", 1, 1, {"ip": 1})), {"ip"})
+        self.assertEqual(await one.debit("dns", 1, 1, {"ip": 1}), {})
         self.assertEqual(one._metrics.value(rows.REDIS_UP), 0)
         one.release("y")
         self.redis.start()
