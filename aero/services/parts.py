@@ -338,7 +338,10 @@ class Parts:
         What this process agrees about with others.
         """
         store = sharedStore(
-            self.settings.fleet, self.member, clock=self.reactor, metrics=self.metrics,
+            self.settings.fleet,
+            self.member,
+            clock=self.reactor,
+            metrics=self.metrics,
         )
         return Fleet(store, clock=self.reactor, now=self.now)
 
@@ -505,7 +508,10 @@ class Parts:
         """
         settings = self.settings
         return RelaySessions(
-            settings.signal, settings.udp, clock=self.reactor, metrics=self.metrics,
+            settings.signal,
+            settings.udp,
+            clock=self.reactor,
+            metrics=self.metrics,
             claims=self.fleet.claims,
         )
 

@@ -117,7 +117,6 @@ class PortTests(SynchronousTestCase):
         listed = rules(domains=DomainRules(blocked=["example.com"]), tcpPorts={853})
         self.assertEqual(listed.tcpPortRefusal(853, False), "")
 
-
     def test_inWords(self) -> None:
         """
         All rules can be told to people.
