@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import (
+    IDelayedCall,
     IHandshakeListener,
     IProtocol,
     ISSLTransport,
@@ -32,6 +33,10 @@ from .http2 import HTTP2Connection
 
 if TYPE_CHECKING:
     from .site import AeroSite
+
+#: Seconds from its beginning that a connection is left alone by a site that drains: time for the
+#: handshake and the first request of a client on the other side of the world.
+NEWCOMER = 2.0
 
 
 class Occupant(Protocol):
@@ -76,6 +81,8 @@ class Connection:
     _http: Occupant | None = None
     _occupant: Any = None
     _deadline = 0.0
+    _opened = 0.0
+    _leaving: IDelayedCall | None = None
 
     def __init__(self, site: AeroSite) -> None:
         self.site = site
@@ -85,6 +92,7 @@ class Connection:
         A client connected.
         """
         self.transport = transport
+        self._opened = self.site.clock.seconds()
         self.connectionMade()
 
     def connectionMade(self) -> None:
@@ -122,6 +130,9 @@ class Connection:
         The client is gone.
         """
         self.site.connectionClosed(self)
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None and leaving.active():
+            leaving.cancel()
         occupant, self._occupant, self._http = self._occupant, None, None
         # The bound method would keep the occupant, and the occupant this, alive.
         self.__dict__.pop("dataReceived", None)
@@ -164,8 +175,16 @@ class Connection:
 
     def drain(self) -> None:
         """
-        Finish what is in progress and close; whoever took the connection over does so itself.
+        Finish what is in progress and close; whoever took the connection over does so itself. A
+        client that has only just connected gets its answer first: it cannot know.
         """
+        young = self._opened + NEWCOMER - self.site.clock.seconds()
+        if young > 0:
+            self._leaving = self.site.clock.callLater(young, self._drain)
+        else:
+            self._drain()
+
+    def _drain(self) -> None:
         if self._http is not None:
             self._http.drain()
         elif self._occupant is None:

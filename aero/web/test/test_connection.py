@@ -13,6 +13,7 @@ from zope.interface import implementer
 from aero.metrics import http as rows
 
 from ..channel import Channel
+from ..connection import NEWCOMER
 from ..h2frames import PREFACE
 from .door import Door, Wire, get, responses
 
@@ -134,9 +135,35 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_drain(self) -> None:
         """
-        A handshake in progress is not waited for.
+        A handshake in progress is waited for a moment, and no longer.
         """
         door = Door()
-        wire = door.connect(SecureWire())[1]
+        connection, wire = door.connect(SecureWire())
+        door.clock.advance(NEWCOMER / 2)
         door.site.drain()
+        self.assertFalse(wire.disconnected)
+        door.clock.advance(NEWCOMER / 2)
         self.assertTrue(wire.disconnected)
+        connection.connectionLost(LOST)
+
+    def test_drainNewcomer(self) -> None:
+        """
+        Who connected just before a site drains is answered, over either protocol, and leaves.
+        """
+        for negotiated in (None, b"h2"):
+            door = Door()
+            connection, wire = door.connect(SecureWire(negotiated=negotiated))
+            door.site.drain()
+            connection.handshakeCompleted()
+            self.assertFalse(wire.closed)
+            if negotiated:
+                connection.dataReceived(PREFACE)
+                door.clock.advance(NEWCOMER)
+                door.clock.advance(0)
+            else:
+                connection.dataReceived(get())
+                (response,) = responses(wire.value())
+                self.assertEqual(response.get(b"Connection"), b"close")
+            self.assertTrue(wire.closed)
+            connection.connectionLost(LOST)
+            self.assertEqual(door.clock.getDelayedCalls(), [])

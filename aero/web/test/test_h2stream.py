@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.metrics import http as rows
 from aero.settings.http import HTTPSettings
 
+from ..connection import NEWCOMER
 from .door import Door
 from .h2client import Client, headers
 
@@ -340,6 +341,7 @@ class EndTests(SynchronousTestCase):
         client = Client()
         client.get("/hold")
         client.exchange()
+        client.door.clock.advance(NEWCOMER)
         drained = client.door.site.drain()
         client.exchange()
         self.assertEqual(client.goneAway, [ErrorCodes.NO_ERROR])
@@ -361,6 +363,7 @@ class EndTests(SynchronousTestCase):
         A connection without requests closes at once.
         """
         client = Client()
+        client.door.clock.advance(NEWCOMER)
         client.door.site.drain()
         client.door.clock.advance(0)
         self.assertTrue(client.wire.disconnecting)

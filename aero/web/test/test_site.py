@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import http as rows
 
+from ..connection import NEWCOMER
 from .door import Door, get, responses
 
 LOST = Failure(ConnectionDone())
@@ -104,6 +105,7 @@ class DrainTests(SynchronousTestCase):
         idle, idleWire = door.connect()
         busy, busyWire = door.connect()
         busy.dataReceived(get("/hold") + get("/never"))
+        door.clock.advance(NEWCOMER)
         drained = door.site.drain()
         self.assertTrue(idleWire.disconnecting)
         self.assertFalse(busyWire.closed)
