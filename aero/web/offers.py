@@ -137,7 +137,11 @@ class OfferEndpoint(RelayEndpoint):
             address=request.client.ip,
             reservation=self._reservation(request),
         )
-        await session.confirmed()
+        try:
+            await session.confirmed()
+        except CancelledError:
+            session.release()  # the client has left
+            raise
         try:
             peer = self._peers.makePeer(session, asked)
         except Refused:
