@@ -17,7 +17,7 @@ from aero.auth.jwt import mintRelayToken
 
 from .support.browser import inBrowserThread
 from .support.metrics import metric
-from .support.rtcstreet import RelayPage, sharedRelay
+from .support.rtcstreet import HERE_V6, RelayPage, sharedRelay
 from .support.server import Aero
 
 EVENTS = "aero_webrtc_udp_relay_events_total"
@@ -288,6 +288,31 @@ class DatagramTests(RelayTestCase):
                 "burst", label="udp", count=2_000, rate=2_000, size=100, header=header
             )
             self.assertGreater(found["got"], 1_900, found)
+
+
+class IPv6Tests(RelayTestCase):
+    """
+    ICE over IPv6 alone.
+    """
+
+    variables = {"WEBRTC_UDP_LISTEN_IP": HERE_V6}
+
+    @inBrowserThread
+    def test_connects(self) -> None:
+        """
+        The browser comes by IPv6, and gets the answers of IPv6 and of IPv4.
+        """
+        remote, remote6 = self.remote(), self.remote(socket.AF_INET6)
+        with RelayPage(self.server) as page:
+            found = page.connect()
+            self.assertIn(f" {HERE_V6} ", found["answer"])
+            for each, message in (
+                (remote, v1(1, remote.port, b"four")),
+                (remote6, v2(2, remote6.port, b"six", ipv6=True)),
+            ):
+                page.send("udp", message)
+                each.echo()
+                self.assertEqual(page.receive("udp"), message)
 
 
 class Echo:

@@ -511,3 +511,69 @@ class OfferTests(SynchronousTestCase):
                     self.assertEqual((busy.status, busy.json()["code"]), (503, "too_many_sessions"))
                 self.assertTrue(eventually(lambda: sessions(where) == 0, 2))
         self.assertEqual(event(where, "ice_gathering_timeout"), 0)
+
+
+class NetworkTests(SynchronousTestCase):
+    """
+    Where ICE is done.
+    """
+
+    def candidates(self, **variables: str) -> list[list[str]]:
+        """
+        The fields of the candidates in an answer.
+        """
+        with Peer() as peer:
+            self.assertEqual(peer.post(server(**variables)).status, 200)
+            return [
+                line.split(":", 1)[1].split(" ")
+                for line in peer.answer.split("\r\n")
+                if line.startswith("a=candidate")
+            ]
+
+    def test_portRange(self) -> None:
+        """
+        Ports are of the range that was named, and the connections use them.
+        """
+        variables = {"WEBRTC_UDP_PORT_MIN": "43210", "WEBRTC_UDP_PORT_MAX": "43309"}
+        ports = {int(self.candidates(**variables)[0][5]) for _ in range(3)}
+        self.assertTrue(all(43_210 <= port <= 43_309 for port in ports), ports)
+        with Peer() as peer:
+            peer.post(server(**variables))
+            peer.channels["udp"].opened()
+
+    def test_natAsHost(self) -> None:
+        """
+        The public address stands in the place of the local one.
+        """
+        (found,) = self.candidates(WEBRTC_NAT_1TO1_IPS="203.0.113.10")
+        self.assertEqual((found[4], found[7]), ("203.0.113.10", "host"))
+
+    def test_natBeside(self) -> None:
+        """
+        Or is offered beside it, on the same port, and connections come about as before.
+        """
+        variables = {
+            "WEBRTC_NAT_1TO1_IPS": "203.0.113.10",
+            "WEBRTC_NAT_1TO1_IP_CANDIDATE_TYPE": "srflx",
+        }
+        host, mapped = self.candidates(**variables)
+        self.assertEqual((host[4], host[7]), ("127.0.0.1", "host"))
+        self.assertEqual((mapped[4], mapped[5], mapped[7]), ("203.0.113.10", host[5], "srflx"))
+        with Peer() as peer:
+            peer.post(server(**variables))
+            peer.channels["udp"].opened()
+
+    def test_allAddresses(self) -> None:
+        """
+        Without a listen address all are offered but loopback and link-local.
+        """
+        with Peer() as peer:
+            self.assertEqual(peer.post(relayServer()).status, 200)
+            addresses = [
+                line.split(" ")[4]
+                for line in peer.answer.split("\r\n")
+                if line.startswith("a=candidate")
+            ]
+        self.assertTrue(addresses)
+        for address in addresses:
+            self.assertFalse(address.startswith(("127.", "::1", "fe80", "169.254.")), addresses)
