@@ -90,7 +90,7 @@ class Street:
         start.chmod(0o755)
         browser = _playwright().chromium.launch(
             executable_path=str(start),
-            args=list(_ARGUMENTS),
+            args=[*_ARGUMENTS, f"--host-resolver-rules=MAP localhost {HERE}"],
             env={"PATH": os.environ["PATH"], "HOME": str(home)},
         )
         atexit.register(lambda: _thread().run(browser.close))
