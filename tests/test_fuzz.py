@@ -69,7 +69,7 @@ class TargetTests(SynchronousTestCase):
         """
         self._keeps("dnsanswer")
 
-    def test_dhcp(self) -> None:
+    def test_dhcpv4(self) -> None:
         """
         A DHCP message is read or refused, and what is written reads the same.
         """
