@@ -166,6 +166,36 @@ class RedisStoreTests(TestCase):
         self.assertIn(("other", 4e9, False), heard)
         self.assertEqual(heard.count(("sid", 4e9, True)), 2)
 
+    def test_revokedWhileAway(self) -> Deferred[None]:
+        """
+        A session that ends while Redis is away ends everywhere once it is back; who comes later
+        hears of what ended before it lost its memory.
+        """
+        return self.run_(self._revokedWhileAway())
+
+    async def _revokedWhileAway(self) -> None:
+        heard: list[str] = []
+        one, two = self.store(), self.store()
+        two.onRevoked(lambda *what: heard.append(what[0]))
+        await deferLater(reactor, 0.2)
+        one.revoke("before", 4e9, True)
+        await deferLater(reactor, 0.2)
+        self.assertEqual(heard, ["before"])
+        self.redis.stop()
+        one.revoke("meanwhile", 4e9, True)
+        await deferLater(reactor, 0.2)
+        self.redis.start()
+        for _ in range(100):
+            await deferLater(reactor, 0.05)
+            if "meanwhile" in heard:
+                break
+        self.assertIn("meanwhile", heard)
+        three = self.store()
+        late: list[str] = []
+        three.onRevoked(lambda *what: late.append(what[0]))
+        await deferLater(reactor, 0.3)
+        self.assertEqual(set(late), {"before", "meanwhile"})
+
     def test_away(self) -> Deferred[None]:
         """
         While Redis is away the settings decide, at once; when it is back, limits hold again, and

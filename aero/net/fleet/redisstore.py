@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Coroutine, Mapping, Sequence
+from typing import Any, Container, Coroutine, Mapping, Sequence
 
 import redis.asyncio as client
 from redis.exceptions import RedisError
@@ -33,6 +33,9 @@ LEASE, RENEWAL = 30.0, 10.0
 
 #: Seconds that nothing is asked after Redis did not answer.
 REST = 1.0
+
+#: Sessions that ended here and are told again; the oldest are forgotten first.
+MAX_REVOCATIONS = 10_000
 
 #: The claims that one step renews.
 BATCH = 256
@@ -78,6 +81,9 @@ class RedisStore:
         self._held: dict[str, list[Claim]] = {}
         self._releasing: dict[str, asyncio.Task[None]] = {}
         self._listeners: list[Revoked] = []
+        #: The sessions that ended here, for a Redis that did not hear of them or was emptied.
+        self._mine: dict[str, list[Any]] = {}
+        self._untold: set[str] = set()
         self._isAway = False
         self._awayUntil = 0.0
         self._timer: IDelayedCall | None = None
@@ -120,7 +126,10 @@ class RedisStore:
         """
         See L{SharedStore.revoke}.
         """
-        self._deferred(self._revoked([sid, until, byOperator]))
+        while len(self._mine) >= MAX_REVOCATIONS:
+            self._mine.pop(next(iter(self._mine)))
+        self._mine[sid] = value = [sid, until, byOperator]
+        self._deferred(self._revoked(value))
 
     def onRevoked(self, revoked: Revoked) -> None:
         """
@@ -132,8 +141,8 @@ class RedisStore:
         """
         Begin to listen for revocations and to renew what is held.
         """
-        self._listening = self._task(self._listen())
-        self._timer = self._clock.callLater(RENEWAL, self._renewLater)
+        # A task begun before the reactor's loop runs would belong to another loop.
+        self._timer = self._clock.callLater(0, self._begin)
 
     def stop(self) -> None:
         """
@@ -191,7 +200,21 @@ class RedisStore:
 
     async def _revoked(self, value: Sequence[Any]) -> None:
         keys = [f"{self._prefix}revoked", f"{self._prefix}revocations"]
-        await self._ask("revoke", self._revoke, keys, [value[1], json.dumps(value)])
+        text = json.dumps(value)
+        if await self._ask("revoke", self._revoke, keys, [value[1], text]) is None:
+            self._untold.add(value[0])
+        else:
+            self._untold.discard(value[0])
+
+    async def _revokedAgain(self, known: Container[bytes]) -> None:
+        """
+        Tell what Redis was not told, or has forgotten.
+
+        @param known: What it has.
+        """
+        for value in list(self._mine.values()):
+            if value[0] in self._untold or json.dumps(value).encode() not in known:
+                await self._revoked(value)
 
     async def _ended(self, held: dict[str, list[Claim]]) -> None:
         for holder, claims in held.items():
@@ -233,6 +256,10 @@ class RedisStore:
 
     # -- what goes on by itself
 
+    def _begin(self) -> None:
+        self._listening = self._task(self._listen())
+        self._timer = self._clock.callLater(RENEWAL, self._renewLater)
+
     def _renewLater(self) -> None:
         self.renew()
         self._timer = self._clock.callLater(RENEWAL, self._renewLater)
@@ -243,6 +270,11 @@ class RedisStore:
         """
         claims = [(claim, holder) for holder, held in self._held.items() for claim in held]
         self._deferred(self._renewed(claims))
+        for sid in list(self._untold):
+            if sid in self._mine:
+                self._deferred(self._revoked(self._mine[sid]))
+            else:
+                self._untold.discard(sid)
 
     async def _renewed(self, claims: Sequence[tuple[Claim, str]]) -> None:
         for start in range(0, len(claims), BATCH):
@@ -260,9 +292,12 @@ class RedisStore:
                 async with self._client.pubsub() as channel:
                     await channel.subscribe(f"{self._prefix}revocations")
                     # Those before, now that none can be missed in between.
-                    for message in await self._client.zrange(f"{self._prefix}revoked", 0, -1):
+                    known = await self._client.zrange(f"{self._prefix}revoked", 0, -1)
+                    for message in known:
                         self._hear(message)
                     self._answered()
+                    self._awayUntil = 0.0
+                    await self._revokedAgain(set(known))
                     while True:
                         # Without a time limit, silence would look like an absence.
                         message = await channel.get_message(
