@@ -320,6 +320,7 @@ class _TunnelTests(Tunnelled):
         with WebSocket(server, target, cookie=cookie) as refused:
             self.assertEqual(refused.response.status, 429)
             self.assertEqual(refused.response.body, b"Too many concurrent connections\n")
+            self.assertEqual(refused.response.one("Retry-After"), "1")
         self.tunnel(target)  # another session is not concerned
         tunnels[0].send(b"\x03\xe8", CLOSE)
         self.assertEqual(tunnels[0].closeCode(), (1000, ""))

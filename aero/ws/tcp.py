@@ -68,6 +68,9 @@ from .slots import Lease
 #: The longest message to a client; a larger read of the target becomes several.
 _CHUNK = 65_536
 
+#: Seconds after which a client may ask again for a slot: nobody knows when one is given back.
+SLOT_RETRY = 1.0
+
 
 class TCPTunnelProtocol(AeroWebSocketProtocol):
     """
@@ -340,7 +343,11 @@ class TCPEndpoint(DiallingEndpoint):
         lease = self.slots.acquire(accepted.session.sid, accepted.client.ip)
         if lease is None or not await lease.confirmed():
             raise Refused(
-                429, "too_many_requests", "Too many concurrent connections", reason="slots"
+                429,
+                "too_many_requests",
+                "Too many concurrent connections",
+                reason="slots",
+                retryAfter=SLOT_RETRY,
             )
         tunnel._approved = target  # whatever a hook did
         tunnel._lease = lease

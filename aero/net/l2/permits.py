@@ -15,6 +15,9 @@ from aero.settings.l2 import L2Settings
 from ..fleet.claims import Claims, Held, granted
 from ..fleet.store import Claim
 
+#: Seconds after which a client may ask again: nobody knows when a permit is given back.
+RETRY = 1.0
+
 
 class Permit:
     """
@@ -143,4 +146,4 @@ class TunnelPermits:
 
 
 def _refused(body: str, reason: str) -> Refused:
-    return Refused(429, "too_many_requests", body, reason=reason)
+    return Refused(429, "too_many_requests", body, reason=reason, retryAfter=RETRY)
