@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 from typing import Any, Coroutine
 
+from redis import Redis as RedisClient
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
@@ -14,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from aero.metrics import ROWS, Metrics
 from aero.metrics import fleet as rows
-from aero.net.fleet.redisstore import RedisStore
+from aero.net.fleet.redisstore import LANES, RedisStore
 from aero.net.fleet.store import Claim
 from aero.settings.fleet import FleetSettings
 
@@ -221,6 +222,34 @@ class RedisStoreTests(TestCase):
         await deferLater(reactor, 0.3)
         self.assertEqual(await two.acquire("x", [lock]), "relay.lock")
         self.assertEqual(one._metrics.value(rows.REDIS_UP), 1)
+
+    def test_fewConnections(self) -> Deferred[None]:
+        """
+        Hundreds of tunnels that begin and end at once share a few connections.
+        """
+        return self.run_(self._fewConnections())
+
+    async def _fewConnections(self) -> None:
+        one = self.store()
+        claim = Claim("tcp.session", "sid", 1_000)
+        asked = [one.acquire(str(number), [claim]) for number in range(500)]
+        for each in asked:
+            self.assertEqual(await each, "")
+        self.assertLessEqual(self.connections(), LANES + 4)
+        for number in range(500):
+            one.release(str(number))
+        last = Claim("tcp.session", "sid", 1)
+        self.assertEqual(await self.eventually(one, last), "")
+        self.assertLessEqual(self.connections(), LANES + 4)
+
+    def connections(self) -> int:
+        """
+        The connections to Redis; one is of the listener, one of its first question, and one of each
+        question here.
+        """
+        client = RedisClient.from_url(self.redis.url)
+        self.addCleanup(client.close)
+        return int(client.info("clients")["connected_clients"])
 
     def test_hangs(self) -> Deferred[None]:
         """
