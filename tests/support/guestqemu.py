@@ -23,7 +23,10 @@ from .server import ROOT, Aero
 from .tools import missing, require
 
 #: In the order they need each other.
-_MODULES = ("virtio_ring", "virtio", "virtio_mmio", "failover", "net_failover", "virtio_net")
+_MODULES = (
+    *("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci"),
+    *("failover", "net_failover", "virtio_net"),
+)
 
 _DHCP_SCRIPT = """#!/bin/busybox sh
 [ "$1" = bound ] || exit 0
@@ -80,11 +83,11 @@ def runInQEMU(server: Aero, script: str, *, timeout: float) -> str:
             machine = subprocess.Popen(
                 [
                     qemu,
-                    *("-M", "microvm,accel=tcg", "-cpu", "qemu64", "-m", "192"),
+                    *("-M", "pc,accel=tcg", "-cpu", "qemu64", "-m", "192"),
                     *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
                     *("-kernel", str(image), "-initrd", str(directory / "initrd")),
-                    *("-append", "console=ttyS0 quiet panic=-1 tsc=unstable"),
-                    *("-serial", "stdio", "-device", "virtio-net-device,netdev=cable"),
+                    *("-append", "console=ttyS0 quiet panic=-1"),
+                    *("-serial", "stdio", "-device", "virtio-net-pci,netdev=cable,romfile="),
                     "-netdev",
                     f"dgram,id=cable,local.type=unix,local.path={there},"
                     f"remote.type=unix,remote.path={here}",
