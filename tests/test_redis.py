@@ -258,9 +258,10 @@ class RedisStoreTests(TestCase):
         return self.run_(self._hangs())
 
     async def _hangs(self) -> None:
-        one = self.store(redisTimeout=0.1)
-        self.assertEqual(await one.acquire("x", [Claim("a", "b", 1)]), "")
+        one = self.store(awayLimits="closed")
+        self.assertEqual(await self.eventually(one, Claim("a", "b", 1)), "")
+        before = one._metrics.value(rows.UNANSWERED, "closed")
         self.redis.pause()
         self.addCleanup(self.redis.resume)
-        self.assertEqual(await one.acquire("y", [Claim("a", "b", 1)]), "")
-        self.assertEqual(one._metrics.value(rows.UNANSWERED, "open"), 1)
+        self.assertEqual(await one.acquire("y", [Claim("a", "c", 1)]), "a")
+        self.assertEqual(one._metrics.value(rows.UNANSWERED, "closed"), before + 1)
