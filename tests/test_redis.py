@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from aero.metrics import ROWS, Metrics
 from aero.metrics import fleet as rows
-from aero.net.fleet.redisstore import LANES, RedisStore
+from aero.net.fleet.redisstore import LANES, REST, RedisStore
 from aero.net.fleet.store import Claim
 from aero.settings.fleet import FleetSettings
 
