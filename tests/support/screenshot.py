@@ -18,11 +18,11 @@ from .tools import freePort
 #: The pictures: name, and what kind of screen each is of.
 SCREENS: dict[str, dict[str, Any]] = {
     "page-light.png": {
-        "viewport": {"width": 1280, "height": 1080},
+        "viewport": {"width": 1280, "height": 1400},
         "color_scheme": "light",
     },
     "page-dark.png": {
-        "viewport": {"width": 1280, "height": 1080},
+        "viewport": {"width": 1280, "height": 1400},
         "color_scheme": "dark",
     },
     "page-phone.png": {
