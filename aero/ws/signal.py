@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable
 
 from twisted.internet.defer import ensureDeferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from aero.auth.relaymodes import Admitted, RelayAuth
@@ -29,24 +28,23 @@ from aero.wire import sdp, signaling
 from aero.wire.websocket import (
     INTERNAL_ERROR,
     NORMAL,
-    PING,
     POLICY_VIOLATION,
     TEXT,
     UNSUPPORTED_DATA,
 )
 
-from .closing import Closed
 from .endpoint import WebSocketEndpoint, refuseUpgrade
 from .handshake import Accepted
 from .protocol import AeroWebSocketProtocol
 from .relaygate import relayRejection
+from .relaysocket import RelaySocketProtocol
 from .udp import reservationOf
 
 if TYPE_CHECKING:
     from twisted.web.http import Request
 
 
-class SignalProtocol(AeroWebSocketProtocol):
+class SignalProtocol(RelaySocketProtocol):
     """
     One C{/webrtc/signal} WebSocket.
 
@@ -58,7 +56,7 @@ class SignalProtocol(AeroWebSocketProtocol):
     @ivar peer: The peer, once there is one.
     """
 
-    acceptsText = True
+    gone = "signaling closed"
 
     endpoint: SignalEndpoint
     credential: str | None = None
@@ -69,9 +67,6 @@ class SignalProtocol(AeroWebSocketProtocol):
     peer: RelayPeer | None = None
     _admitted: Admitted | None = None
     _bucket: Bucket
-    _waiting: IDelayedCall | None = None
-    _pinging: IDelayedCall | None = None
-    _lastHeard = 0.0
 
     # -- the beginning
 
@@ -101,21 +96,11 @@ class SignalProtocol(AeroWebSocketProtocol):
         if admitted is None:
             self._unauthorized("unauthorized")
             return
-        self._stopWaiting()
         self._admitted = admitted
         self.credential = None
-        self._lastHeard = self.clock.seconds()
-        self._waiting = self.clock.callLater(endpoint.settings.signalIdle, self._checkIdle)
-        self._pinging = self.clock.callLater(endpoint.settings.signalPing, self._ping)
+        self.watch(endpoint.settings.signalIdle, endpoint.settings.signalPing)
 
     # -- messages
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Take the frames of one read; any of them shows that the client is there.
-        """
-        self._lastHeard = self.clock.seconds()
-        super().dataReceived(data)
 
     def messageReceived(self, payload: bytes, isBinary: bool) -> None:
         """
@@ -255,28 +240,6 @@ class SignalProtocol(AeroWebSocketProtocol):
         """
         self.failConnection(NORMAL, reason)
 
-    def _relayEnded(self, reason: str) -> None:
-        """
-        The relay session was ended from elsewhere.
-        """
-        self.failConnection(POLICY_VIOLATION, reason)
-
-    # -- liveness
-
-    def _ping(self) -> None:
-        self._pinging = self.clock.callLater(self.endpoint.settings.signalPing, self._ping)
-        if not self.sendingIsPaused:  # or it would only wait behind what is not taken
-            self.sendFrame(PING)
-
-    def _checkIdle(self) -> None:
-        idle = self.endpoint.settings.signalIdle
-        left = self._lastHeard + idle - self.clock.seconds()
-        if left > 0:
-            self._waiting = self.clock.callLater(left, self._checkIdle)
-        else:
-            self._waiting = None
-            self.failConnection(NORMAL, "idle timeout")
-
     def _authTimedOut(self) -> None:
         self._waiting = None
         self.endpoint.sessions.events.inc("auth_failure")
@@ -284,44 +247,14 @@ class SignalProtocol(AeroWebSocketProtocol):
 
     # -- the end
 
-    def failConnection(self, code: int, reason: str = "") -> None:
+    def released(self, reason: str) -> None:
         """
-        Close because of something that went wrong, and end the peer at once.
+        End the peer at once.
         """
-        super().failConnection(code, reason)
-        self._release(reason)
-
-    def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
-        """
-        Close in order, and end the peer at once.
-        """
-        super().sendClose(code, reason)
-        self._release(reason or "")
-
-    def peerClosed(self) -> None:
-        """
-        The client closed: its session is free before anything else happens.
-        """
-        self._release("signaling closed")
-
-    def sessionEnded(self, closed: Closed) -> None:
-        """
-        The connection is gone.
-        """
-        self._release("signaling closed")
-
-    def _release(self, reason: str) -> None:
-        self._stopWaiting()
         peer, self.peer = self.peer, None
         if peer is not None:
             peer.ended = peer.candidateFound = None
             peer.close(reason)
-
-    def _stopWaiting(self) -> None:
-        for call in (self._waiting, self._pinging):
-            if call is not None and call.active():
-                call.cancel()
-        self._waiting = self._pinging = None
 
     def _unauthorized(self, message: str) -> None:
         self.endpoint.sessions.events.inc("auth_failure")

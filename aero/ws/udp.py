@@ -17,7 +17,6 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Sequence
 
 from twisted.internet.defer import ensureDeferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from aero.auth.firstmessage import isAuthMessage, parseFirstMessage
@@ -36,8 +35,6 @@ from aero.wire.udprelay import MAX_HEADER
 from aero.wire.websocket import (
     INTERNAL_ERROR,
     MESSAGE_TOO_BIG,
-    NORMAL,
-    PING,
     POLICY_VIOLATION,
     TEXT,
     TRY_AGAIN_LATER,
@@ -45,16 +42,16 @@ from aero.wire.websocket import (
 )
 
 from .batches import BatchingProtocol
-from .closing import Closed
 from .endpoint import WebSocketEndpoint, refuseUpgrade
 from .handshake import Accepted
 from .relaygate import relayRejection
+from .relaysocket import RelaySocketProtocol
 
 if TYPE_CHECKING:
     from .protocol import AeroWebSocketProtocol
 
 
-class UDPProtocol(BatchingProtocol):
+class UDPProtocol(RelaySocketProtocol, BatchingProtocol):
     """
     One C{/udp} WebSocket. Extend it.
 
@@ -64,8 +61,6 @@ class UDPProtocol(BatchingProtocol):
     @ivar reservation: The reservation that the request named.
     """
 
-    acceptsText = True
-
     udpSession: ClassVar[type[UDPSession]] = UDPSession
 
     endpoint: UDPEndpoint
@@ -74,9 +69,6 @@ class UDPProtocol(BatchingProtocol):
 
     _relay: RelaySession | None = None
     _udp: UDPSession | None = None
-    _waiting: IDelayedCall | None = None
-    _pinging: IDelayedCall | None = None
-    _lastHeard = 0.0
     _maxMessage = 0
     _texts: Bucket | None = None
 
@@ -160,7 +152,6 @@ class UDPProtocol(BatchingProtocol):
 
     def _begin(self, relay: RelaySession) -> None:
         endpoint = self.endpoint
-        self._stopWaiting()
         self.credential = None  # there is nothing that it is needed for any more
         self._udp = self.udpSession(
             self,
@@ -173,11 +164,9 @@ class UDPProtocol(BatchingProtocol):
             prefix="udp_ws",
         )
         self._maxMessage = endpoint.settings.maxPayload + MAX_HEADER
-        self._lastHeard = self.clock.seconds()
         # Reading text costs more than relaying a datagram.
-        self._texts = Bucket(endpoint.signal.maxSignalRate, self._lastHeard)
-        self._waiting = self.clock.callLater(endpoint.settings.udpIdle, self._checkIdle)
-        self._pinging = self.clock.callLater(endpoint.settings.udpPing, self._ping)
+        self._texts = Bucket(endpoint.signal.maxSignalRate, self.clock.seconds())
+        self.watch(endpoint.settings.udpIdle, endpoint.settings.udpPing)
         self._say(type="ready", sessionId=relay.id)
         self._log.info(
             "udp_ws_connected {session_id} {remote_addr}",
@@ -186,13 +175,6 @@ class UDPProtocol(BatchingProtocol):
         )
 
     # -- messages
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Take the frames of one read; any of them shows that the client is there.
-        """
-        self._lastHeard = self.clock.seconds()
-        super().dataReceived(data)
 
     def messagesReceived(self, payloads: list[bytes]) -> None:
         """
@@ -257,22 +239,6 @@ class UDPProtocol(BatchingProtocol):
         if self._udp is not None:
             self._udp.resumeProducing()
 
-    # -- liveness
-
-    def _ping(self) -> None:
-        self._pinging = self.clock.callLater(self.endpoint.settings.udpPing, self._ping)
-        if not self.sendingIsPaused:  # or it would only wait behind what is not taken
-            self.sendFrame(PING)
-
-    def _checkIdle(self) -> None:
-        idle = self.endpoint.settings.udpIdle
-        left = self._lastHeard + idle - self.clock.seconds()
-        if left > 0:
-            self._waiting = self.clock.callLater(left, self._checkIdle)
-        else:
-            self._waiting = None
-            self.failConnection(NORMAL, "idle timeout")
-
     # -- the end
 
     def failConnection(self, code: int, reason: str = "") -> None:
@@ -283,38 +249,11 @@ class UDPProtocol(BatchingProtocol):
             self.endpoint.sessions.events.inc("udp_ws_dropped")
             self.endpoint.sessions.events.inc("udp_ws_dropped_oversized")
         super().failConnection(code, reason)
-        self._release()
 
-    def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
+    def released(self, reason: str) -> None:
         """
-        Close in order, and free the session at once.
+        Free the session at once.
         """
-        super().sendClose(code, reason)
-        self._release()
-
-    def peerClosed(self) -> None:
-        """
-        The client closed: its session is free before anything else happens.
-        """
-        self._release()
-
-    def sessionEnded(self, closed: Closed) -> None:
-        """
-        The connection is gone.
-        """
-        self._release()
-
-    def _relayEnded(self, reason: str) -> None:
-        """
-        The relay session was ended from elsewhere.
-        """
-        self.failConnection(POLICY_VIOLATION, reason)
-
-    def _release(self) -> None:
-        """
-        Stop everything that this connection keeps.
-        """
-        self._stopWaiting()
         udp, self._udp = self._udp, None
         if udp is not None:
             udp.close()
@@ -326,12 +265,6 @@ class UDPProtocol(BatchingProtocol):
                 session_id=relay.id,
                 remote_addr=self.endpoint.shown(self.client.ip),
             )
-
-    def _stopWaiting(self) -> None:
-        for call in (self._waiting, self._pinging):
-            if call is not None and call.active():
-                call.cancel()
-        self._waiting = self._pinging = None
 
     def _unauthorized(self, message: str) -> None:
         self.endpoint.sessions.events.inc("auth_failure")
