@@ -16,7 +16,7 @@ ASKED = CounterRow(
 )
 REFUSED = CounterRow(
     "aero_shared_refused_total",
-    "What shared limits refused that this process alone would have allowed, by kind.",
+    "What shared limits in Redis refused that this process alone would have allowed, by kind.",
     ("kind",),
 )
 UNANSWERED = CounterRow(

@@ -5,6 +5,7 @@ Reading C{/metrics} as a scraper does.
 from __future__ import annotations
 
 import re
+import time
 
 from .http import request
 from .server import Aero
@@ -29,3 +30,16 @@ def metric(server: Aero, name: str, /, **labels: str) -> float:
         if labels.items() <= there.items():
             total += float(found[3])
     return total
+
+
+def settled(server: Aero, name: str, value: float, /, patience: float = 10.0) -> float:
+    """
+    A metric, once it has a value that it is about to have.
+
+    @param patience: Seconds that it may take on a busy machine.
+    @return: That value, or what it was when patience ran out.
+    """
+    deadline = time.monotonic() + patience
+    while (found := metric(server, name)) != value and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
