@@ -81,9 +81,12 @@ class _Case(SynchronousTestCase):
 
     def assertMoves(self, *options: str, size: int) -> None:
         """
-        C{iperf3} moves so many bytes.
+        C{iperf3} moves so many bytes, or in both directions at once what it can in three seconds:
+        it would end with the faster of them, before the other one has begun.
         """
-        command = ("iperf3", "-c", REMOTE, "-n", str(size), "--json", *options)
+        both = "--bidir" in options
+        amount = ("-t", "3") if both else ("-n", str(size))
+        command = ("iperf3", "-c", REMOTE, *amount, "--json", *options)
         for _ in range(20):
             shown = json.loads(self.guest.attempt(*command, timeout=120).stdout)
             if "busy" not in shown.get("error", ""):
@@ -93,11 +96,10 @@ class _Case(SynchronousTestCase):
         self.assertNotIn("error", shown, shown.get("error"))
         end = shown["end"]
         moved = [end["sum_received"]["bytes"]]
-        if "--bidir" in options:
+        if both:
             moved.append(end["sum_received_bidir_reverse"]["bytes"])
-        # It ends when one direction is through; streams that are under way then count in part.
-        self.assertGreater(max(moved), size / 4, f"{moved} of {size}")
-        self.assertGreater(min(moved), 0, f"{moved} of {size}")
+        # Streams that are under way at the end count in part.
+        self.assertGreater(min(moved), size / 4, f"{moved} of {size}")
 
 
 class BulkTests(_Case):
