@@ -296,12 +296,20 @@ def rejection(refused: Refused, pairs: Pairs, end: bytes = b"\n") -> bytes:
     """
     phrase = _PHRASES.get(refused.status, "Error")
     body = (_oneLine(refused.message) or phrase).encode("utf-8") + end
+    return refusalResponse(refused, pairs, b"text/plain; charset=utf-8", body)
+
+
+def refusalResponse(refused: Refused, pairs: Pairs, contentType: bytes, body: bytes) -> bytes:
+    """
+    Put a refusal together, whatever form its body has.
+
+    @param pairs: The header set of the site.
+    """
+    phrase = _PHRASES.get(refused.status, "Error").encode()
     head = [
-        f"HTTP/1.1 {refused.status} {phrase}\r\n"
-        "Content-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        "Cache-Control: no-store\r\n"
-        "Connection: close\r\n".encode("ascii")
+        b"HTTP/1.1 %d %b\r\n" % (refused.status, phrase),
+        b"Content-Type: %b\r\nContent-Length: %d\r\n" % (contentType, len(body)),
+        b"Cache-Control: no-store\r\nConnection: close\r\n",
     ]
     if refused.retryAfter is not None:
         head.append(b"Retry-After: %d\r\n" % max(1, -int(-refused.retryAfter // 1)))

@@ -15,12 +15,12 @@ from typing import Any
 from aero.errors import Refused
 
 from .handshake import (
-    _PHRASES,
     Accepted,
     Pairs,
     UpgradeGate,
     checkHeaders,
     parseTarget,
+    refusalResponse,
 )
 
 
@@ -72,19 +72,4 @@ def relayRejection(refused: Refused, pairs: Pairs, *, typed: bool = False) -> by
     if typed and refused.status != 403:
         value = {"type": "error", **value}
     body = json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
-    head = [
-        b"HTTP/1.1 %d %b\r\n" % (refused.status, _PHRASES.get(refused.status, "Error").encode()),
-        b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body),
-        b"Cache-Control: no-store\r\nConnection: close\r\n",
-    ]
-    if refused.retryAfter is not None:
-        head.append(b"Retry-After: %d\r\n" % max(1, -int(-refused.retryAfter // 1)))
-    if refused.reason == "version":
-        head.append(b"Sec-WebSocket-Version: 13\r\n")
-    taken = {b"content-type", b"content-length", b"cache-control", b"connection"}
-    for name, value_ in pairs:
-        if name.lower() not in taken:
-            head.append(name + b": " + value_ + b"\r\n")
-    head.append(b"\r\n")
-    head.append(body)
-    return b"".join(head)
+    return refusalResponse(refused, pairs, b"application/json", body)
