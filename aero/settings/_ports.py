@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.settings.test.test_ports -*-
+# -*- test-case-name: aero.settings.test.test_load -*-
 """
 Ports: lists of them, with the reference's words for what is wrong (gateway.md section 2), and
 the address and port of a listener.

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.smoke.test.test_main -*-
+# -*- test-case-name: aero.smoke.test.test_checks -*-
 """
 The command line of the checks: C{python -m aero.smoke URL}.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.smoke.test.test_client -*-
+# -*- test-case-name: tests.test_smoke -*-
 """
 HTTP and WebSocket as a client that hides nothing: header lines stay apart, redirects are not
 followed, nothing is retried.

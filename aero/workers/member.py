@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.workers.test.test_member -*-
+# -*- test-case-name: tests.test_workers -*-
 """
 What a worker knows of the server that it is a part of.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.net.fleet.test.test_memory -*-
+# -*- test-case-name: aero.net.fleet.test.test_hub -*-
 """
 The interface of what is shared.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.net.lan.test.test_lan -*-
+# -*- test-case-name: aero.net.lan.test -*-
 """
 One guest's LAN: a stack at work, what listens in it, and the ways out of it.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.net.lan.test.test_lan -*-
+# -*- test-case-name: aero.net.lan.test -*-
 """
 Who is at the other end of a tunnel, and what carries its frames.
 """
