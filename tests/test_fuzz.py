@@ -4,13 +4,18 @@ The fuzz targets of L{tests.fuzz}, on everything in their corpora and some chang
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fuzz.explore import CORPUS, Check, examples, pieces, search
+from tests.fuzz.explore import CORPUS, Check, Stalled, examples, pieces, search, watched
 from tests.fuzz.mutate import MAX_BYTES, Mutator
+from tests.support.tools import missing
 
 _EXECUTIONS: Final = 2_000
 
@@ -74,6 +79,25 @@ class TargetTests(SynchronousTestCase):
         A DHCP message is read or refused, and what is written reads the same.
         """
         self._keeps("dhcpv4")
+
+    def test_packet(self) -> None:
+        """
+        Headers below TCP and UDP are read as the plainest reading of their RFCs does, and sums are
+        those of a plain loop.
+        """
+        self._keeps("packet")
+
+    def test_fragments(self) -> None:
+        """
+        A packet is put together exactly when a table of its bytes is full without a contradiction.
+        """
+        self._keeps("fragments")
+
+    def test_pcapng(self) -> None:
+        """
+        Another implementation reads back what a capture was given.
+        """
+        self._keeps("pcapng")
 
     def test_guestLAN(self) -> None:
         """
@@ -191,6 +215,21 @@ class SearchTests(SynchronousTestCase):
         found = search(check, [b"abcdef"], 2_000, seed=1)
         self.assertIn(b"\xff", found or b"")
 
+    def test_findsStall(self) -> None:
+        """
+        An input that a parser does not come back from is found out as well.
+        """
+
+        def check(data: bytes) -> None:
+            if b"\xff" in data:
+                while True:
+                    pass
+
+        with watched(check, 0.2) as bounded:
+            found = search(bounded, [b"abcdef"], 2_000, seed=1)
+            self.assertIn(b"\xff", found or b"")
+            self.assertRaises(Stalled, bounded, found)
+
     def test_repeatable(self) -> None:
         """
         The same seed gives the same inputs, another one others.
@@ -212,3 +251,29 @@ class SearchTests(SynchronousTestCase):
             for cut in pieces(data):
                 self.assertEqual(b"".join(cut), data)
                 self.assertTrue(all(cut))
+
+
+class GuidedTests(SynchronousTestCase):
+    """
+    The search that is led by branches.
+    """
+
+    def test_runs(self) -> None:
+        """
+        It tries the corpus, goes on from what reaches new branches, and keeps that.
+        """
+        if find_spec("atheris") is None:
+            missing("atheris is not installed (pip install '.[fuzz]')")
+        kept = Path(self.mktemp())
+        command = [sys.executable, "-m", "tests.fuzz.guided", "l2tunnel", "--executions=2000"]
+        ended = subprocess.run(
+            [*command, f"--keep={kept.absolute()}"],
+            cwd=CORPUS.parents[2],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        self.assertEqual(ended.returncode, 0, ended.stderr[-2_000:])
+        self.assertIn("Done 2000 runs", ended.stderr)
+        self.assertTrue(list(kept.iterdir()))

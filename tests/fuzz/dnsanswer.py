@@ -11,6 +11,7 @@ from aero.errors import DecodeError
 from aero.wire.dns import IN, RD
 from aero.wire.dnsanswer import MAX_TTL, ScannedAnswer, addressRecords, answerFor, mismatch
 from aero.wire.dnsanswer import scanAnswer as scan
+from aero.wire.dnsguest import truncated, withTTLs
 from aero.wire.dnsquery import EDNS, Query
 
 from .explore import main
@@ -45,8 +46,21 @@ def check(data: bytes) -> None:
     # Every owner that was found to repeat the name has the spelling of this asker now.
     assert set(last.echoes) >= set(scanned.echoes)
     assert last.hadOPT
+    _checkGuest(Query(9, RD, name, qtype, IN, _EDNS), scanned)
     answerFor(Query(9, RD, name, qtype, IN), scanned, 30, 1232)
     answerFor(Query(9, RD, name, qtype, IN), scanned, 0, 1232, ttl=30)
+
+
+def _checkGuest(query: Query, scanned: ScannedAnswer) -> None:
+    """
+    What the DNS of a guest's LAN makes of it.
+    """
+    bounded = withTTLs(scanned, zero=1, most=300)
+    _same(scan(bounded.message), bounded)
+    assert all(1 <= ttl <= 300 for _, ttl in bounded.ttls)
+    assert len(bounded.message) == len(scanned.message)
+    short = scan(truncated(query, 3, 1232))
+    assert short.message[2] & 2 and not short.ttls
 
 
 def _same(one: ScannedAnswer, other: ScannedAnswer) -> None:

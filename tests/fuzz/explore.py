@@ -6,17 +6,56 @@ Looking for inputs that break the promise of a target.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import signal
 import sys
+import time
 import zlib
 from pathlib import Path
-from typing import Callable, Iterator
+from types import FrameType
+from typing import Callable, Final, Iterator
 
 from .mutate import Mutator
 
 Check = Callable[[bytes], None]
 
 CORPUS = Path(__file__).parent / "corpus"
+
+#: Seconds of processor time after which one input is a stall.
+STALL: Final = 10.0
+
+#: Executions between two lines about how far it is.
+_REPORT: Final = 1_000_000
+
+
+class Stalled(Exception):
+    """
+    An input took too much of the processor's time.
+    """
+
+
+@contextlib.contextmanager
+def watched(check: Check, seconds: float = STALL) -> Iterator[Check]:
+    """
+    The same check, interrupted with L{Stalled} where one input takes too long.
+
+    @param seconds: Of processor time of this process, so that a busy machine is no stall.
+    """
+
+    def expired(number: int, frame: FrameType | None) -> None:
+        raise Stalled(f"an input took more than {seconds} s")
+
+    def bounded(data: bytes) -> None:
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+        check(data)
+
+    before = signal.signal(signal.SIGVTALRM, expired)
+    try:
+        yield bounded
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def examples(name: str) -> list[tuple[str, bytes]]:
@@ -70,13 +109,31 @@ def main(check: Check) -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     known = [data for _, data in examples(name)]
-    for data in known:
-        check(data)
-    found = search(check, known, options.executions, options.seed)
-    if found is None:
-        print(f"{name}: {options.executions} executions, nothing found")
-        return
+    began = time.process_time()
+    with watched(check) as bounded:
+        for data in known:
+            bounded(data)
+        found, rounds = None, range(0, options.executions, _REPORT)
+        for number, done in enumerate(rounds):
+            executions = min(_REPORT, options.executions - done)
+            # Every round has a seed of its own, so that one can be run again alone.
+            found = search(bounded, known, executions, options.seed + number)
+            spent = time.process_time() - began
+            print(f"{name}: {done + executions:,} executions, {spent:,.0f} s", flush=True)
+            if found is not None:
+                break
+        else:
+            print(f"{name}: {options.executions:,} executions, nothing found")
+            return
+        path = keep(name, found)
+        print(f"{name}: {path} breaks the promise", file=sys.stderr)
+        bounded(found)
+
+
+def keep(name: str, found: bytes) -> Path:
+    """
+    Put an input into a target's corpus, where CI tries it from now on.
+    """
     path = CORPUS / name / f"found-{hashlib.sha256(found).hexdigest()[:12]}"
     path.write_bytes(found)
-    print(f"{name}: {path} breaks the promise", file=sys.stderr)
-    check(found)
+    return path
