@@ -73,7 +73,8 @@ def readName(message: bytes, offset: int) -> tuple[bytes, int]:
     Read a name, following compression pointers.
 
     A pointer has to lead to an earlier place (RFC 1035 section 4.1.4), so that no chain of
-    them can come back to where it was.
+    them can come back to where it was. What it leads to was written before, so it ends before the
+    name that has the pointer.
 
     @return: The name without compression, its root label included, and the offset of
         whatever follows the name.
@@ -114,6 +115,7 @@ def readName(message: bytes, offset: int) -> tuple[bytes, int]:
                 raise DecodeError("a compression pointer leads nowhere")
             if after < 0:
                 after = offset + 2
+                end = start
             start = offset = target
         else:
             raise DecodeError("a label is of no known kind")

@@ -173,18 +173,20 @@ def _lifetime(
 
 
 def _passName(
-    message: bytes, offset: int, known: dict[int, tuple[int, int]], depth: int = 0
+    message: bytes, offset: int, known: dict[int, tuple[int, int]], end: int = -1, depth: int = 0
 ) -> int:
     """
     Pass a name and check it as strictly as L{readName}, without building it.
 
     @param known: Names passed before, the one of the question among them; this one is added.
+    @param end: What a pointer leads to is read no further than here; -1 where none was followed.
     @param depth: Pointers followed to get here.
     """
     if depth > MAX_HOPS:
         raise DecodeError("too many compression pointers")
     start = offset
-    end = len(message)
+    if end < 0:
+        end = len(message)
     while True:
         if offset >= end:
             raise DecodeError("a name runs off the message")
@@ -206,7 +208,7 @@ def _passName(
             following = offset + 2
             tail = known.get(target)
             if tail is None:
-                _passName(message, target, known, depth + 1)
+                _passName(message, target, known, end if depth else start, depth + 1)
                 tail = known[target]
             size, hops = offset - start + tail[0], tail[1] + 1
             break

@@ -111,6 +111,13 @@ class NameTests(SynchronousTestCase):
             self.assertRaises(DecodeError, readName, HEADER + raw, 12)
         self.assertRaises(DecodeError, readName, HEADER + b"\xc0\x0e\xc0\x0c", 14)
 
+    def test_pointerBeforeItself(self) -> None:
+        """
+        What a pointer leads to ends before the name that has it: a label that swallows the pointer
+        was never a name.
+        """
+        self.assertRaises(DecodeError, readName, HEADER + b"\1\xc0\x0c" + b"a" * 12 + b"\0", 13)
+
     def test_manyHops(self) -> None:
         """
         A chain of 64 pointers is followed, one of 65 is refused (A180).

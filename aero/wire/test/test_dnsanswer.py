@@ -251,6 +251,22 @@ class ScanAnswerTests(SynchronousTestCase):
         error = self.assertRaises(DecodeError, scanAnswer, message)
         self.assertIn("into a label", str(error))
 
+    def test_pointerIntoWhatIsCutOff(self) -> None:
+        """
+        A name may not lead to bytes that run on over itself: they would reach into OPT, which is
+        not kept.
+        """
+        asked = b"\3www\7example\3com\0"
+        header = bytes.fromhex("000081800001000100000001")
+        record = b"\0\x1c\0\1\0\0\0\x3c\0\x10" + bytes(16)
+        opt = b"\0\0\x29\4\xd0" + bytes(6)
+        place = len(header) + len(asked) + 3
+        pointer = b"\xc0" + bytes([place])
+        message = header + asked + b"\0\x1c\0\1" + pointer + record + opt
+        # A label of one byte, which is half of the pointer, and one of the other half's length.
+        self.assertEqual(message[place : place + 3], b"\1" + pointer)
+        self.assertRaises(DecodeError, scanAnswer, message)
+
     def test_binaryNameKeepsItsSpelling(self) -> None:
         """
         Owners that repeat a name which is not ASCII stay as they came, because its bytes may
