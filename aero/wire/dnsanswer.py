@@ -10,6 +10,7 @@ and is never passed on (RFC 6891 section 6.1.1).
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from typing import Final, NamedTuple
 
 from aero.errors import DecodeError
@@ -98,6 +99,7 @@ def scanAnswer(message: bytes) -> ScannedAnswer:
     askedType = QUESTION_TAIL.unpack_from(message, nameEnd)[0]
     # Where a name begins, how long it is without compression and how many pointers it took.
     known = {HEADER_SIZE: (nameEnd - HEADER_SIZE, 0)}
+    fields: list[int] = []
     ttls: list[tuple[int, int]] = []
     echoes: list[int] = []
     answerTTL = MAX_TTL
@@ -110,9 +112,10 @@ def scanAnswer(message: bytes) -> ScannedAnswer:
     additionalFrom = answers + authorities
     for index in range(additionalFrom + additional):
         start = offset
-        offset = _passName(message, offset, known)
+        offset = _passName(message, offset, known, fields)
         if offset + 10 > size:
             raise DecodeError("a record runs off the message")
+        fields.append(offset)
         rtype, rclass, ttl, length = RECORD_TAIL.unpack_from(message, offset)
         data = offset + 10
         following = data + length
@@ -173,12 +176,19 @@ def _lifetime(
 
 
 def _passName(
-    message: bytes, offset: int, known: dict[int, tuple[int, int]], end: int = -1, depth: int = 0
+    message: bytes,
+    offset: int,
+    known: dict[int, tuple[int, int]],
+    fields: list[int],
+    end: int = -1,
+    depth: int = 0,
 ) -> int:
     """
     Pass a name and check it as strictly as L{readName}, without building it.
 
     @param known: Names passed before, the one of the question among them; this one is added.
+    @param fields: Where the types of the records before begin: up to their data nothing is a name,
+        and the TTL there does not stay what it is.
     @param end: What a pointer leads to is read no further than here; -1 where none was followed.
     @param depth: Pointers followed to get here.
     """
@@ -208,7 +218,11 @@ def _passName(
             following = offset + 2
             tail = known.get(target)
             if tail is None:
-                _passName(message, target, known, end if depth else start, depth + 1)
+                until = end if depth else start
+                behind = _passName(message, target, known, fields, until, depth + 1)
+                index = bisect_left(fields, behind) - 1
+                if index >= 0 and target < fields[index] + RECORD_TAIL.size:
+                    raise DecodeError("a compression pointer leads to no name")
                 tail = known[target]
             size, hops = offset - start + tail[0], tail[1] + 1
             break

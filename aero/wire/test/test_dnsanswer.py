@@ -267,6 +267,22 @@ class ScanAnswerTests(SynchronousTestCase):
         self.assertEqual(message[place : place + 3], b"\1" + pointer)
         self.assertRaises(DecodeError, scanAnswer, message)
 
+    def test_pointerIntoFields(self) -> None:
+        """
+        A name may not go on in the TTL of an earlier record, which does not stay what it is; in the
+        data of one it may.
+        """
+        asked = b"\1a\0"
+        header = bytes.fromhex("000081800001000200000000") + asked + b"\0\1\0\1"
+        first = b"\xc0\x0c\0\1\0\1" + b"\0\1b\0" + b"\0\5" + b"\1c\1d\0"
+        for place, fine in ((6, False), (7, False), (9, False), (12, True), (14, True)):
+            name = b"\xc0" + bytes([len(header) + place])
+            message = header + first + name + b"\0\1\0\1\0\0\0\x3c\0\4\1\2\3\4"
+            if fine:
+                scanAnswer(message)
+            else:
+                self.assertRaises(DecodeError, scanAnswer, message)
+
     def test_binaryNameKeepsItsSpelling(self) -> None:
         """
         Owners that repeat a name which is not ASCII stay as they came, because its bytes may
