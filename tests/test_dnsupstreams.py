@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from .support.caddy import Caddy
 from .support.dnsrig import FIRST, DNSRigged, fresh
-from .support.metrics import metric
+from .support.metrics import counted, metric
 from .support.nameservers import Asked, Scripted
 from .support.rigs import USUAL
 from .support.server import Aero, shared
@@ -66,7 +66,7 @@ class UpstreamTests(DNSRigged, SynchronousTestCase):
         """
         The connections that a server took by a version of HTTP.
         """
-        return metric(server, "aero_http_accepted_total", protocol=protocol)
+        return counted(server, "aero_http_accepted_total", protocol=protocol)
 
     def test_together(self) -> None:
         """
@@ -93,7 +93,7 @@ class UpstreamTests(DNSRigged, SynchronousTestCase):
                 found = self.addresses(self.ask("dual.example", kind, settings))
                 self.assertEqual(found, [data], protocols)
             self.assertEqual(
-                metric(self.server(settings), "dns_upstream_errors_total", kind="doh"), 0
+                counted(self.server(settings), "dns_upstream_errors_total", kind="doh"), 0
             )
 
     def test_untrusted(self) -> None:

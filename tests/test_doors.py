@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from .support.duplex import DuplexTLS
 from .support.headerset import problems
 from .support.http import Connection, Response, request
-from .support.metrics import metric
+from .support.metrics import counted, metric
 from .support.server import PATIENCE, Aero, edgeOptions, gatewayOptions, shared
 from .support.targets import Target, echo
 from .support.tools import freePort
@@ -69,7 +69,7 @@ class SlowTests(SynchronousTestCase):
         and disconnected, while others are served (E90).
         """
         server = self.impatient()
-        before = metric(server, "aero_http_timeouts_total", kind="header")
+        before = counted(server, "aero_http_timeouts_total", kind="header")
         context = server.tlsContext("http/1.1")
         slow = []
         for _ in range(100):
@@ -108,7 +108,7 @@ class SlowTests(SynchronousTestCase):
             with Connection(server.port) as connection:
                 connection.send(data)
                 self.assertTrue(connection.atEnd())
-        self.assertEqual(metric(server, "aero_http_timeouts_total", kind="handshake"), 0)
+        self.assertEqual(counted(server, "aero_http_timeouts_total", kind="handshake"), 0)
         self.assertEqual(metric(server, "aero_tls_handshakes_total", outcome="timeout"), 2)
 
     def test_slowBodies(self) -> None:
@@ -128,7 +128,7 @@ class SlowTests(SynchronousTestCase):
         A connection without requests ends without a word; a WebSocket is no such connection.
         """
         server = self.impatient()
-        before = metric(server, "aero_http_timeouts_total", kind="idle")
+        before = counted(server, "aero_http_timeouts_total", kind="idle")
         with (
             Target(echo) as target,
             WebSocket(server, tcpTarget("127.0.0.1", target.port)) as tunnel,
@@ -172,7 +172,7 @@ class SlowTests(SynchronousTestCase):
             except OSError:
                 connection.socket.settimeout(PATIENCE)
             waitUntil(
-                lambda: metric(server, "aero_http_timeouts_total", kind="write") == 1,
+                lambda: counted(server, "aero_http_timeouts_total", kind="write") == 1,
                 "the write timeout",
             )
             waitUntil(
@@ -340,9 +340,9 @@ class SmugglingTests(SynchronousTestCase):
             found = self.responses(server, data)
             self.assertEqual([one.status for one in found], [status], name)
             self.assertEqual(found[0].one("Connection"), "close", name)
-        framing = metric(server, "aero_http_refused_total", reason="framing")
-        syntax = metric(server, "aero_http_refused_total", reason="syntax")
-        host = metric(server, "aero_http_refused_total", reason="host")
+        framing = counted(server, "aero_http_refused_total", reason="framing")
+        syntax = counted(server, "aero_http_refused_total", reason="syntax")
+        host = counted(server, "aero_http_refused_total", reason="host")
         self.assertEqual(framing + syntax + host, len(SMUGGLED))
 
     def test_oldVersion(self) -> None:

@@ -29,7 +29,7 @@ from .support.http2 import (
     frame,
     get,
 )
-from .support.metrics import metric
+from .support.metrics import counted, metric
 from .support.server import Aero, edgeOptions, shared
 from .support.tools import require
 
@@ -221,7 +221,7 @@ class FloodTests(SynchronousTestCase):
         """
         Send a flood, and see it ended and counted while others are served.
         """
-        before = metric(server, "aero_http2_floods_total", kind=kind)
+        before = counted(server, "aero_http2_floods_total", kind=kind)
         with HTTP2(server) as client:
             for _ in range(times):
                 client.send(data)

@@ -17,7 +17,7 @@ import dns.rcode
 from twisted.trial.unittest import SynchronousTestCase
 
 from .support.l2case import L2Case
-from .support.metrics import metric
+from .support.metrics import counted, metric
 from .support.nameservers import Dnsmasq
 from .support.server import ROOT, Aero
 from .support.station import Station, UDPEcho
@@ -224,7 +224,7 @@ class DNSTests(ServiceCase, SynchronousTestCase):
             answer = self.ask(guest, "www.blocked.test", to=place)
             self.assertEqual(answer.rcode(), dns.rcode.NXDOMAIN)
         self.eventually(
-            lambda: metric(server, "dns_queries_total", source="upstream") > 0, "looked up"
+            lambda: counted(server, "dns_queries_total", source="upstream") > 0, "looked up"
         )
         refused = guest.connect("93.184.215.15", 80)
         guest.until(lambda: refused.wasReset, "reset")

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from .support.frontend import sharedRoot
 from .support.http import request
-from .support.metrics import metric
+from .support.metrics import counted, metric
 from .support.server import shared
 from .support.tools import require
 
@@ -27,7 +27,7 @@ class LoadTests(SynchronousTestCase):
         Send L{REQUESTS} requests, and check that all succeeded and left nothing behind.
         """
         server = shared("edge", "--frontend-root", sharedRoot())
-        before = metric(server, "http_requests_total", method="GET", status_code="200")
+        before = counted(server, "http_requests_total", method="GET", status_code="200")
         result = subprocess.run(
             [require("h2load"), "-n", str(REQUESTS), *options, f"{server.url}/main.js"],
             capture_output=True,

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.testing import vectors
 
 from .support.http import Connection, Response, request
-from .support.metrics import metric
+from .support.metrics import counted
 from .support.relay import (
     API_KEY,
     JWT_SECRET,
@@ -42,7 +42,7 @@ def event(server: Aero, name: str) -> float:
     """
     How often something happened.
     """
-    return metric(server, "aero_webrtc_udp_relay_events_total", event=name)
+    return counted(server, "aero_webrtc_udp_relay_events_total", event=name)
 
 
 def carriers(credential: str) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -11,7 +11,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from .support.http import request, sessionCookie
-from .support.metrics import metric
+from .support.metrics import counted, metric
 from .support.mux import MUX_PONG, Frame, Mux, openFrame, pingFrame
 from .support.rigs import USUAL, Rigged
 from .support.server import Aero
@@ -100,7 +100,7 @@ class _RevocationTests(Rigged):
         """
         server = self.server()
         cookie = sessionCookie(server)
-        before = metric(server, "aero_sessions_ended_total", by="operator")
+        before = counted(server, "aero_sessions_ended_total", by="operator")
         with Target(Recorder()) as target, Mux(server, cookie=cookie) as mux:
             mux.send(openFrame(1, "127.0.0.1", target.port))
             listed = request(server, "GET", "/session/open", _OPERATOR).json()

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.auth.jwt import mintRelayToken
 
 from .support.browser import inBrowserThread
-from .support.metrics import metric
+from .support.metrics import counted, metric
 from .support.rtcstreet import HERE_V6, RelayPage, sharedRelay
 from .support.server import Aero
 
@@ -78,7 +78,7 @@ def event(server: Aero, name: str) -> int:
     """
     How often something happened.
     """
-    return int(metric(server, EVENTS, event=name))
+    return int(counted(server, EVENTS, event=name))
 
 
 def eventually(ready: Any, timeout: float = 10.0) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from .support.http import Connection, request
-from .support.metrics import metric
+from .support.metrics import counted, metric
 from .support.relay import API_KEY, JWT_SECRET, UDPClient, UDPTarget, relayServer, token
 from .support.rtcpeer import Peer, Signal
 from .support.server import Aero
@@ -37,7 +37,7 @@ def event(where: Aero, name: str) -> int:
     """
     How often something happened.
     """
-    return int(metric(where, EVENTS, event=name))
+    return int(counted(where, EVENTS, event=name))
 
 
 def sessions(where: Aero) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from .support.metrics import metric
+from .support.metrics import counted, metric
 from .support.relay import UDPClient, UDPTarget, fromElsewhere, relayServer, v1, v2
 from .support.server import Aero
 from .support.websocket import PING, PONG, TEXT
@@ -52,7 +52,7 @@ class UDPCase(Case):
         """
         How often something happened in the life of the server.
         """
-        return metric(self.relay, "aero_webrtc_udp_relay_events_total", event=event)
+        return counted(self.relay, "aero_webrtc_udp_relay_events_total", event=event)
 
     def since(self, event: str) -> float:
         """

@@ -17,7 +17,7 @@ from typing import Callable, Sequence
 from twisted.trial.unittest import SynchronousTestCase
 
 from .support.http import request, sessionCookie
-from .support.metrics import metric
+from .support.metrics import counted, metric
 from .support.relay import COMMON, JWT_SECRET, UDPClient, token
 from .support.server import Aero, edgeOptions, run, shared
 from .support.targets import Target, echo
@@ -192,7 +192,7 @@ class AgreementTests(_WorkersTestCase):
         """
         server = self.server()
         labels = {"method": "GET", "route": "/healthz"}
-        before = metric(server, "http_requests_total", **labels)
+        before = counted(server, "http_requests_total", **labels)
         self.assertEqual(metric(server, "aero_workers"), 2)
         for _ in range(40):
             self.assertEqual(request(server, "GET", "/healthz").status, 200)

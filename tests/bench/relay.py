@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol, Sequence, cast
 
-from tests.support.metrics import metric
+from tests.support.metrics import counted
 from tests.support.relay import startRelay
 from tests.support.server import Aero
 
@@ -270,7 +270,7 @@ def queueDrops(server: Aero) -> float:
     """
     name = "aero_webrtc_udp_relay_events_total"
     return sum(
-        metric(server, name, event=f"{carrier}_dropped_backpressure")
+        counted(server, name, event=f"{carrier}_dropped_backpressure")
         for carrier in ("udp_ws", "webrtc_udp")
     )
 

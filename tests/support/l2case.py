@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable
 
 from .l2 import OPEN, Guest, l2Options
-from .metrics import metric
+from .metrics import counted, metric
 from .server import Aero
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class L2Case(Case):
         """
         An action lets counters grow.
         """
-        before = [metric(server, name, **labels) for name in names]
+        before = [counted(server, name, **labels) for name in names]
         action()
         for name, value in zip(names, before, strict=True):
             self.assertEqual(metric(server, name, **labels), value + by, name)

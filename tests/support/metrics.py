@@ -12,24 +12,43 @@ from .server import Aero
 
 _SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
+_SUFFIX = re.compile(r"_(?:bucket|count|sum)")
 
 
 def metric(server: Aero, name: str, /, **labels: str) -> float:
     """
-    The sum of the samples of a metric that have these labels; 0 where there are none.
+    The sum of the samples of a metric that have these labels.
+
+    @raise AssertionError: There are none. What has not been counted yet is L{counted}.
+    """
+    page = exposition(server)
+    values = _values(page, name, labels)
+    if not values:
+        raise AssertionError(f"no sample of {name} with {labels} is in\n{page}")
+    return sum(values)
+
+
+def counted(server: Aero, name: str, /, **labels: str) -> float:
+    """
+    The same, or 0 where nothing with these labels was counted so far.
+
+    @raise AssertionError: There is no metric of this name.
+    """
+    page = exposition(server)
+    values = _values(page, name, labels)
+    if not any(f"# TYPE {known} " in page for known in (name, _SUFFIX.sub("", name))):
+        raise AssertionError(f"{name} is not a metric of\n{page}")
+    return sum(values)
+
+
+def exposition(server: Aero) -> str:
+    """
+    The page.
     """
     response = request(server, "GET", "/metrics")
     if response.status != 200:
         raise AssertionError(f"no metrics: {response}")
-    total = 0.0
-    for line in response.body.decode().splitlines():
-        found = _SAMPLE.fullmatch(line)
-        if found is None or found[1] != name:
-            continue
-        there = dict(_LABEL.findall(found[2] or ""))
-        if labels.items() <= there.items():
-            total += float(found[3])
-    return total
+    return response.body.decode()
 
 
 def settled(server: Aero, name: str, value: float, /, patience: float = 10.0) -> float:
@@ -42,4 +61,18 @@ def settled(server: Aero, name: str, value: float, /, patience: float = 10.0) ->
     deadline = time.monotonic() + patience
     while (found := metric(server, name)) != value and time.monotonic() < deadline:
         time.sleep(0.05)
+    return found
+
+
+def _values(page: str, name: str, labels: dict[str, str]) -> list[float]:
+    """
+    The values of the samples that are meant.
+    """
+    found = []
+    for line in page.splitlines():
+        sample = _SAMPLE.fullmatch(line)
+        if sample is None or sample[1] != name:
+            continue
+        if labels.items() <= dict(_LABEL.findall(sample[2] or "")).items():
+            found.append(float(sample[3]))
     return found
