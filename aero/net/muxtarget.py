@@ -21,6 +21,7 @@ from aero.wire.tcpmux import ErrorCode
 
 from .muxstream import MuxStream
 from .pump import IdleTimer, TargetConnection
+from .unsent import unsentBytes
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -180,18 +181,12 @@ class MuxTarget(Protocol):
             self._stream.fail(ErrorCode.DIAL_FAILED, "TCP idle timeout")
 
     def _hasUnsent(self) -> bool:
-        transport: Any = self.connection.transport
-        buffered = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
-        return self.connection.waitingBytes > 0 or buffered > 0
+        connection = self.connection
+        return connection.waitingBytes > 0 or unsentBytes(connection.transport) > 0
 
     def _progress(self) -> object:
         """
         Different whenever the system has taken something of what waits: Twisted tells when
         everything was taken, and nothing before.
         """
-        transport: Any = self.connection.transport
-        return (
-            self.connection.waitingBytes,
-            len(getattr(transport, "dataBuffer", b"")),
-            getattr(transport, "offset", 0),
-        )
+        return self.connection.waitingBytes, unsentBytes(self.connection.transport)

@@ -32,13 +32,13 @@ from zope.interface import implementer
 
 from aero.errors import Refused
 from aero.net.proxied import hasProxyTLS
+from aero.net.unsent import unsentBytes
 
 from .chunked import ChunkedDecoder
 from .head import END, Head, bad, parseHead
 from .pull import PullDriver
 from .refusals import refusalMessage
 from .request import AeroRequest
-from .unsent import unsentBytes
 
 if TYPE_CHECKING:
     from .connection import Connection

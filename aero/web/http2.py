@@ -43,11 +43,11 @@ from zope.interface import implementer
 from aero.errors import Refused
 from aero.metrics import http as rows
 from aero.net.proxied import hasProxyTLS
+from aero.net.unsent import unsentBytes
 
 from .h2frames import Allowance, FrameScanner
 from .h2machine import Machine
 from .h2stream import Stream
-from .unsent import unsentBytes
 
 if TYPE_CHECKING:
     from .connection import Connection

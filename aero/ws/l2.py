@@ -18,8 +18,9 @@ from aero.net.l2.permits import Permit, TunnelPermits
 from aero.net.l2.tunnel import L2Tunnel
 from aero.net.l2.tunnels import L2Tunnels, TunnelPeer
 from aero.net.shallow import keepShallow
+from aero.net.unsent import unsentBytes
 from aero.wire.l2tunnel import HEADER_BYTES
-from aero.wire.websocket import BINARY, CLOSE, MESSAGE_TOO_BIG, PING, Event
+from aero.wire.websocket import BINARY, CLOSE, GOING_AWAY, MESSAGE_TOO_BIG, PING, Event
 
 from .endpoint import WebSocketEndpoint, refuseUpgrade
 from .handshake import Accepted, rejection
@@ -127,7 +128,15 @@ class L2Protocol(AeroWebSocketProtocol):
         """
         Close; what was sent before arrives first, and what the guest still sends is discarded.
         """
-        self.failConnection(code, reason)
+        # A process that stops has its own time, in which a guest may take the close frame.
+        patience = self.flushTimeout if code == GOING_AWAY else 0.0
+        self._close(code, reason, discard=True, patience=patience)
+
+    def unsentBytes(self) -> int:
+        """
+        Bytes that wait for the guest in this process.
+        """
+        return unsentBytes(self.transport)
 
 
 class L2Endpoint(WebSocketEndpoint):

@@ -45,6 +45,7 @@ from zope.interface import implementer
 
 from aero.errors import Refused
 from aero.net.prompt import promptWriter
+from aero.net.unsent import Farewell
 from aero.wire.websocket import (
     ABNORMAL,
     BINARY,
@@ -96,8 +97,9 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     @cvar streaming: Whether C{messageReceived} gets binary messages in pieces, as they come,
         for protocols to which message boundaries mean nothing.
     @cvar closeTimeout: Seconds that a client has to end the connection after the last close
-        frame.
-    @cvar flushTimeout: The same after an orderly close of ours, when data may be on its way.
+        frame, and in which it may take nothing of what was sent before.
+    @cvar flushTimeout: The same after an orderly close of ours, when data may be on its way; no
+        close takes longer.
     @ivar session: The session of the cookie, or C{None} where the endpoint needs none.
     @ivar client: The effective client address.
     @ivar request: What the endpoint learnt from the request, L{Accepted}.
@@ -149,7 +151,7 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         self._heard = self._progressed = True
         self._pinged = False
         self._liveness: IDelayedCall | None = None
-        self._forcing: IDelayedCall | None = None
+        self._farewell: Farewell | None = None
 
     def handshakeAbandoned(self) -> None:
         """
@@ -184,10 +186,11 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         """
         The connection is gone, whatever the reason.
         """
-        for call in (self._liveness, self._forcing):
-            if call is not None and call.active():
-                call.cancel()
-        self._liveness = self._forcing = None
+        if self._liveness is not None and self._liveness.active():
+            self._liveness.cancel()
+        self._liveness = None
+        if self._farewell is not None:
+            self._farewell.stop()
         self._closing = self._discarding = True
         self.wasClean = self._closed.clean
         if not self.wasClean:
@@ -346,7 +349,7 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         Drop the connection now.
         """
         self._closing = self._discarding = True
-        self.transport.abortConnection()
+        (self._farewell.cut if self._farewell else self.transport.abortConnection)()
 
     def pauseReading(self) -> None:
         """
@@ -452,13 +455,13 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             self._lose()
         else:
             self._closed = Closed(code, reason, True)
-            self._finish(payload, self.closeTimeout, discard=True)
+            self._finish(payload, discard=True)
         self.peerClosed()
         self._call(self.closeReceived, code, reason)
 
     # -- the end
 
-    def _close(self, code: int, reason: str, *, discard: bool) -> None:
+    def _close(self, code: int, reason: str, *, discard: bool, patience: float = 0.0) -> None:
         if not self._opened:
             return
         if self._closing:
@@ -467,10 +470,9 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         self._closed = Closed(code, reason, False)
         self.closedByMe, self.failedByMe = True, discard
         self.localCloseCode, self.localCloseReason = code, reason
-        timeout = self.closeTimeout if discard else self.flushTimeout
-        self._finish(closePayload(code, reason), timeout, discard=discard)
+        self._finish(closePayload(code, reason), discard, patience)
 
-    def _finish(self, payload: bytes, timeout: float, *, discard: bool) -> None:
+    def _finish(self, payload: bytes, discard: bool, patience: float = 0.0) -> None:
         """
         Send the close frame and the end of the stream; allow some seconds for the rest.
         """
@@ -489,16 +491,14 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             # The end of the connection is only seen by reading.
             self._pauses = 0
             transport.resumeProducing()
-        self._forcing = self.clock.callLater(timeout, self._force)
+        settle = self.closeTimeout if discard else self.flushTimeout
+        self._farewell = Farewell(transport, self.clock, settle, patience, self.flushTimeout)
 
     def _lose(self) -> None:
         """
         Both close frames were seen: there is nothing left to wait for.
         """
         self.transport.loseConnection()
-
-    def _force(self) -> None:
-        self.transport.abortConnection()
 
     # -- producer of the transport
 
@@ -524,7 +524,7 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     def stopProducing(self) -> None:
         """
-        The transport is gone; C{connectionLost} says so too.
+        The transport is gone, which C{connectionLost} says too.
         """
 
     def _pause(self, who: int) -> None:
