@@ -144,6 +144,11 @@ class TunnelCarrier(Protocol):
         Go on.
         """
 
+    def unsentBytes(self) -> int:
+        """
+        How much of what was sent still waits.
+        """
+
 
 class Tunnel(Protocol):
     """

@@ -243,6 +243,12 @@ class L2Channel:
         if self._channel is not None:
             self._channel.resumeReading()
 
+    def unsentBytes(self) -> int:
+        """
+        See L{aero.net.relaypeers.TunnelCarrier}.
+        """
+        return 0 if self._channel is None else self._channel.queuedBytes
+
     def channelDrained(self) -> None:
         """
         See L{aero.rtc.datachannel.ChannelReceiver}.

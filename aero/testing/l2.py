@@ -113,6 +113,7 @@ class MemoryCarrier:
     @ivar sent: The messages to the guest.
     @ivar closed: Code and reason once it is closed.
     @ivar isPaused: Whether the guest is not read.
+    @ivar unsent: Bytes that it says it holds.
     """
 
     tunnel: L2Tunnel
@@ -121,6 +122,7 @@ class MemoryCarrier:
         self.sent: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         self.isPaused = False
+        self.unsent = 0
 
     def open(self, tunnels: L2Tunnels, address: str = "198.51.100.7") -> L2Tunnel:
         """
@@ -168,6 +170,12 @@ class MemoryCarrier:
         Read on.
         """
         self.isPaused = False
+
+    def unsentBytes(self) -> int:
+        """
+        As many as the test says.
+        """
+        return self.unsent
 
 
 def runNow(work: Callable[[], int]) -> Deferred[int]:

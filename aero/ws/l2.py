@@ -8,6 +8,7 @@ Text, and the pings of WebSocket itself, mean nothing to the tunnel and count in
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Sequence
 
 from twisted.internet.interfaces import IReactorTime
@@ -77,8 +78,8 @@ class L2Protocol(AeroWebSocketProtocol):
                 if tunnel.otherReceived(len(payload), len(payload)):
                     self.pingReceived(payload)
             elif opcode == CLOSE:
-                tunnel.otherReceived(len(payload))
-                self.closeFrameReceived(payload)
+                tunnel.finish(partial(self._closeCame, payload))
+                break
             else:
                 tunnel.otherReceived(len(payload))
             if tunnel.isOver:
@@ -88,6 +89,13 @@ class L2Protocol(AeroWebSocketProtocol):
             tunnel.messagesReceived(messages)
         self.factory.messagesUp.inc(count)
         self.factory.bytesUp.inc(size)
+
+    def _closeCame(self, payload: bytes) -> None:
+        """
+        Everything before the guest's close frame was handled.
+        """
+        self.tunnel.otherReceived(len(payload))
+        self.closeFrameReceived(payload)
 
     def violationReceived(self, code: int, why: str) -> None:
         """

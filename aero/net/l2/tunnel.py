@@ -43,8 +43,12 @@ if TYPE_CHECKING:
 
 #: Messages of one guest that are handled in one turn.
 BATCH = 256
+#: Bytes of answers that are given to the carrier at once, so that it can say it is full.
+ANSWER_BYTES = 65_536
 #: Seconds that a carrier may take nothing while an answer has no place to wait.
 STALL_SECONDS = 1.0
+#: Between two looks at whether it took something.
+_STALL_CHECK = 0.1
 #: Bytes that may wait to be handled where a carrier cannot stop reading.
 MAX_BACKLOG_BYTES = 1_048_576
 #: Bytes of frames that a LAN may send although it was told to wait.
@@ -86,6 +90,11 @@ class TunnelTransport(Protocol):
     def resumeReading(self) -> None:
         """
         Go on.
+        """
+
+    def unsentBytes(self) -> int:
+        """
+        How much of what was sent the carrier still holds.
         """
 
 
@@ -151,6 +160,9 @@ class L2Tunnel:
         self._behind = 0  # bytes of frames given to it since
         self._waiting: list[bytes] = []  # answers that wait for it
         self._stall: IDelayedCall | None = None
+        self._unsent = 0  # bytes that the carrier held when it was last looked at
+        self._tookAt = 0.0  # when it was last seen to have taken something
+        self._then: Callable[[], object] | None = None  # what follows when all is handled
         self._holds = 0  # why messages wait
         self._backlog: deque[bytes] = deque()  # and which
         self._backlogBytes = 0
@@ -238,6 +250,18 @@ class L2Tunnel:
         if self._lan is not None and not self._paused:
             self._callLAN(self._lan.resumeProducing)
 
+    def finish(self, then: Callable[[], object]) -> None:
+        """
+        Nothing more comes from the guest.
+
+        @param then: Called once everything that came before was handled; not at all if the tunnel
+            ends meanwhile.
+        """
+        if self._holds:
+            self._then = then
+        else:
+            then()
+
     def connectionLost(self, reason: str = "lost") -> None:
         """
         The carrier is gone, or the guest closed it.
@@ -301,6 +325,7 @@ class L2Tunnel:
         """
         frames: list[bytes] = []
         answers: list[bytes] = []
+        size = 0
         room = self._maxWaiting - len(self._waiting) if self._paused else BATCH
         maxSize = self.maxFrame + wire.HEADER_BYTES
         metered, now = self._quota.isMetered, self._clock.seconds()
@@ -324,6 +349,12 @@ class L2Tunnel:
                 if over:
                     break
                 answers.append(answer)
+                size += len(answer)
+                if size >= ANSWER_BYTES and not self._paused:
+                    self._answer(answers)
+                    answers, size = [], 0
+                    if self._paused:
+                        room = self._maxWaiting
                 if len(answers) > room:
                     self._hold(_STALLED)
                     break
@@ -368,7 +399,24 @@ class L2Tunnel:
             return
         self._waiting += answers
         if self._holds & _STALLED and self._stall is None:
-            self._stall = self._clock.callLater(STALL_SECONDS, self._stalled)
+            self._unsent = self._transport.unsentBytes()
+            self._tookAt = self._clock.seconds()
+            self._stall = self._clock.callLater(_STALL_CHECK, self._checkStall)
+
+    def _checkStall(self) -> None:
+        """
+        A carrier that took a part of what it held is slow; one that took nothing stalls.
+        """
+        self._stall = None
+        now = self._clock.seconds()
+        before, self._unsent = self._unsent, self._transport.unsentBytes()
+        if self._unsent < before:
+            self._tookAt = now
+        left = self._tookAt + STALL_SECONDS - now
+        if left <= 0.0:
+            self._stalled()
+        else:
+            self._stall = self._clock.callLater(min(left, _STALL_CHECK), self._checkStall)
 
     def _stalled(self) -> None:
         if self.isOver:
@@ -408,6 +456,9 @@ class L2Tunnel:
             self._holds |= _TURN
             if self._turn is None:
                 self._turn = self._clock.callLater(0, self._turnCame)
+        elif self._then is not None:
+            then, self._then = self._then, None
+            then()
         else:
             self._transport.resumeReading()
 
@@ -504,7 +555,7 @@ class L2Tunnel:
         for call in (self._stall, self._turn):
             if call is not None and call.active():
                 call.cancel()
-        self._stall = self._turn = None
+        self._stall = self._turn = self._then = None
         self._waiting.clear()
         self._backlog.clear()
         lan, self._lan = self._lan, None

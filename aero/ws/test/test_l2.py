@@ -248,6 +248,33 @@ class EndTests(L2TestCase):
         client.lose()
         self.assertEqual(self.rig.permits.held, 1)
 
+    def test_manyBeforeClose(self) -> None:
+        """
+        What came before a close frame is handled and answered before it, also where it takes
+        several turns.
+        """
+        client = self.begin()
+        pings = b"".join(clientFrame(BINARY, encode(PING, bytes([n & 255]))) for n in range(600))
+        frames = clientFrame(BINARY, encode(FRAME, b"f")) * 300
+        client.sendBytes(pings + frames + clientFrame(CLOSE, closePayload(1000, "bye")))
+        self.rig.reactor.pump([0] * 5)
+        answers = client.frames()
+        self.assertEqual(len(answers), 601)
+        self.assertEqual(answers[-1], (CLOSE, closePayload(1000, "bye")))
+        self.assertEqual(len(self.rig.lans.last.frames), 300)
+        self.assertEqual(self.rig.lans.last.stopped, "client")
+
+    def test_lostBeforeClose(self) -> None:
+        """
+        A connection that breaks while they wait ends everything.
+        """
+        client = self.begin()
+        pings = clientFrame(BINARY, encode(PING)) * 600
+        client.sendBytes(pings + clientFrame(CLOSE, closePayload(1000, "bye")))
+        client.lose()
+        self.assertEqual(self.rig.lans.last.stopped, "lost")
+        self.assertEqual(self.rig.reactor.getDelayedCalls(), [])
+
     def test_lost(self) -> None:
         """
         So are they when the connection breaks.

@@ -53,6 +53,9 @@ class Carrier:
     def resumeReading(self) -> None:
         self.isPaused = False
 
+    def unsentBytes(self) -> int:
+        return 0
+
 
 class Transport(MemoryTransport):
     """

@@ -5,7 +5,7 @@ Tests for the back-pressure of L{aero.net.l2.tunnel} (l2.md section 10.3, W39).
 from __future__ import annotations
 
 from aero.metrics import l2 as rows
-from aero.net.l2.tunnel import MAX_BEHIND_BYTES
+from aero.net.l2.tunnel import ANSWER_BYTES, MAX_BEHIND_BYTES
 from aero.wire.l2tunnel import BACKPRESSURE, FRAME, FRAME_HEADER, PING, PONG, encode
 
 from .test_tunnel import TunnelTestCase
@@ -91,6 +91,48 @@ class SlowGuestTests(TunnelTestCase):
             self.tunnel.pauseProducing()
             self.clock.advance(0)
         self.assertFalse(self.tunnel.isOver)
+
+    def test_slowly(self) -> None:
+        """
+        A carrier that takes some of what it holds is slow, however long it stays full; the second
+        begins when it takes nothing more.
+        """
+        carrier = self.begin(sendBuffer=1)
+        self.tunnel.pauseProducing()
+        carrier.unsent = 1_000
+        carrier.deliver(*[encode(PING)] * 10)
+        for _ in range(10):
+            self.clock.advance(0.9)
+            carrier.unsent -= 1
+        self.clock.advance(0.1)
+        self.assertFalse(self.tunnel.isOver)
+        self.clock.advance(0.9)
+        self.assertFalse(self.tunnel.isOver)
+        self.clock.advance(0.1)
+        self.assertEnded(1008, STALLED, BACKPRESSURE, "backpressure")
+
+    def test_manyAnswers(self) -> None:
+        """
+        Of one read no more answers are made than a carrier that is full soon can hold.
+        """
+        carrier = self.begin(sendBuffer=2, maxControlPayload=16_384)
+        sent = carrier.sendMessages
+
+        def sendMessages(messages: list[bytes]) -> None:
+            sent(messages)
+            self.tunnel.pauseProducing()
+
+        self.patch(carrier, "sendMessages", sendMessages)
+        carrier.deliver(*[encode(PING, bytes(16_384))] * 50)
+        self.assertEqual(len(carrier.take()), ANSWER_BYTES // 16_384)
+        self.assertTrue(carrier.isPaused)
+        answered = 0
+        for _ in range(50):
+            self.tunnel.resumeProducing()
+            self.clock.advance(0)
+            answered += len(carrier.take())
+        self.assertEqual(answered, 46)
+        self.assertFalse(carrier.isPaused or self.tunnel.isOver)
 
     def test_stall(self) -> None:
         """
