@@ -51,6 +51,15 @@ def exposition(server: Aero) -> str:
     return response.body.decode()
 
 
+def samples(server: Aero) -> dict[str, float]:
+    """
+    All samples of one page, by name and labels as they stand there.
+    """
+    lines = exposition(server).splitlines()
+    split = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in split}
+
+
 def settled(server: Aero, name: str, value: float, /, patience: float = 10.0) -> float:
     """
     A metric, once it has a value that it is about to have.
