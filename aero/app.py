@@ -445,11 +445,15 @@ class Aero(Parts):
                 f"the internal CA's root certificate is {self.state.path}/ca/root.crt; browsers"
                 " that trust it trust this server"
             )
-        if self.trustsProxy and not server.trustedProxies and self.certificates is not None:
-            yield (
-                "TRUST_PROXY=1 is ignored, because this process terminates TLS itself: name the"
-                " proxies in AERO_TRUSTED_PROXIES if there are any in front"
-            )
+        if not server.trustedProxies and self.certificates is not None:
+            ignored = ["TRUST_PROXY=1"] if self.trustsProxy else []
+            if self.settings.l2.trustProxyHost:
+                ignored.append("AERO_L2_TRUST_PROXY_HOST=1")
+            if ignored:
+                yield (
+                    f"{' and '.join(ignored)} is ignored, because this process terminates TLS"
+                    " itself: name the proxies in AERO_TRUSTED_PROXIES if there are any in front"
+                )
         for service in self.services:
             yield from service.notices()
 

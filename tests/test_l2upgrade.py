@@ -136,7 +136,6 @@ class HostTests(L2Case, SynchronousTestCase):
         server = self.serve(
             AERO_L2_ALLOWED_HOSTS="allowed.test",
             AERO_L2_TRUST_PROXY_HOST="1",
-            AERO_L2_TRUST_PROXY="1",
         )
         bad = ("Host", "bad.test")
         self.assertEqual(self.status(server, "/l2", bad), 403)

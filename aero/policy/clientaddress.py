@@ -53,7 +53,8 @@ class ClientAddresses:
 
     def __init__(self, *, trust: bool, networks: Iterable[_Network], terminatesTLS: bool) -> None:
         self._networks = tuple(networks)
-        self._trust = trust and (bool(self._networks) or not terminatesTLS)
+        self._trust = trust
+        self._nobody = terminatesTLS and not self._networks
 
     def believes(self, peer: str) -> bool:
         """
@@ -61,9 +62,17 @@ class ClientAddresses:
 
         @param peer: The address of whoever connected.
         """
-        if not self._trust:
-            return False
-        return not self._networks or self._isProxy(_parse(peer))
+        return self._trust and self.mayForward(peer)
+
+    def mayForward(self, peer: str) -> bool:
+        """
+        Whether a peer could be a proxy, whose headers are true where the operator trusts them.
+
+        @param peer: The address of whoever connected.
+        """
+        if not self._networks:
+            return not self._nobody
+        return self._isProxy(_parse(peer))
 
     def client(
         self,

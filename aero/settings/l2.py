@@ -176,8 +176,8 @@ class L2Settings:
         option="l2-trust-proxy-host",
         default=False,
         parse=switch,
-        help="1 believes Forwarded, X-Forwarded-Host and X-Forwarded-Proto about the host, from who may speak for"
-        " clients at all.",
+        help="1 believes Forwarded, X-Forwarded-Host and X-Forwarded-Proto about the host, from AERO_TRUSTED_PROXIES; where"
+        " that is empty from everybody, or from nobody while this process terminates TLS itself.",
     )
     authMode: str = setting(
         variable="AERO_L2_AUTH_MODE",

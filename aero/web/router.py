@@ -252,7 +252,7 @@ class Router:
         owner = None if path is None else self._upgrades.get(path)
         if owner is not None:
             request.route, upgradable = owner
-        elif not _isWebSocket(request):
+        elif self._isBare or not _isWebSocket(request):
             return False
         elif self._fallback is None:
             self._refuseUpgrade(request, path)

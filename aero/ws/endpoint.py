@@ -341,8 +341,10 @@ def refuseUpgrade(request: Any, response: bytes, clock: IReactorTime) -> None:
     """
     Answer an upgrade with a refusal and end the connection.
 
-    @param response: The whole response, such as L{rejection} makes.
+    @param response: The whole response, such as L{rejection} makes; C{HEAD} gets its head.
     """
+    if request.method == b"HEAD":
+        response = response[: response.index(b"\r\n\r\n") + 4]
     request.takeOver(_Refusal(response, clock))
 
 

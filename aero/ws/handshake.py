@@ -313,6 +313,8 @@ def refusalResponse(refused: Refused, pairs: Pairs, contentType: bytes, body: by
     ]
     if refused.retryAfter is not None:
         head.append(b"Retry-After: %d\r\n" % max(1, -int(-refused.retryAfter // 1)))
+    if refused.status == 405:
+        head.append(b"Allow: GET,HEAD\r\n")
     if refused.reason == "version":
         head.append(b"Sec-WebSocket-Version: 13\r\n")
     taken = {b"content-type", b"content-length", b"cache-control", b"connection"}

@@ -192,7 +192,7 @@ class L2Gate:
         Rows 10 and 11: the origin, and the host.
         """
         origins, hosts = lines(b"Origin"), lines(b"Host")[:1]
-        believed = self._trustsHost and self._clients.believes(_peerOf(request))
+        believed = self._trustsHost and self._clients.mayForward(_peerOf(request))
         named, proto = _forwardedHost(lines) if believed else (None, None)
         origin: str | None = None
         try:

@@ -62,6 +62,7 @@ class Captures:
         self.bytes = metrics.counter(rows.CAPTURE_BYTES)
         self.errors = metrics.counter(rows.CAPTURE_ERRORS)
         self.total = 0
+        self.isFull = False
         self._open = 0
         self._idle: list[Deferred[None]] = []
         self._directory = settings.captureDir if settings.captureDir.strip() else ""
@@ -83,14 +84,26 @@ class Captures:
             )
             self._directory = ""
 
-    def begin(self, number: int) -> Capture | None:
+    def begin(self, number: int) -> Capture | NoRoom | None:
         """
         Begin the file of a tunnel.
 
-        @return: C{None} where nothing is captured.
+        @return: C{None} where nothing is captured. Where all files together have no room for
+            another there is no file, and what it would have had is counted.
         """
         if not self._directory:
             return None
+        most = self.settings.captureTotalBytes
+        if most and self.total + len(HEADER) > most:
+            if not self.isFull:
+                self.isFull = True
+                _log.warn(
+                    "the captures have {size} of AERO_L2_CAPTURE_MAX_TOTAL_BYTES={most} bytes:"
+                    " there are no more files",
+                    size=self.total,
+                    most=most,
+                )
+            return NoRoom(self)
         name = f"{int(self.now() * 1000):013d}-session-{number}.pcapng"
         self._open += 1
         return Capture(self, os.path.join(self._directory, name))
@@ -114,6 +127,26 @@ class Captures:
         waiter: Deferred[None] = Deferred()
         self._idle.append(waiter)
         return waiter
+
+
+class NoRoom:
+    """
+    In the place of a file for which there is no room.
+    """
+
+    def __init__(self, captures: Captures) -> None:
+        self._dropped = captures.dropped
+
+    def record(self, frames: Sequence[bytes], direction: int) -> None:
+        """
+        Count frames that are in no file.
+        """
+        self._dropped.inc(len(frames))
+
+    def end(self) -> None:
+        """
+        There is nothing to close.
+        """
 
 
 class Capture:

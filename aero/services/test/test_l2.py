@@ -204,6 +204,15 @@ class RoleTests(L2ServiceTestCase):
             self.assertEqual(client.request(method, "/x").status, 404)
         response = client.request(b"GET", "/healthz", {b"Origin": b"https://evil.test"})
         self.assertEqual(response.status, 200)
+        upgrade = {b"Connection": b"Upgrade", b"Upgrade": b"websocket"}
+        for path, status in (("/healthz", 200), ("/x", 404)):
+            response = self.client().request(b"GET", path, upgrade)
+            self.assertEqual((response.status, response.body), (status, b""), path)
+        for method, body in ((b"POST", b"Request method must be `GET`"), (b"HEAD", b"")):
+            response = self.client().request(method, "/l2", upgrade)
+            self.assertEqual((response.status, response.body), (405, body))
+            self.assertEqual(response.header(b"Allow"), b"GET,HEAD")
+            self.assertEqual(response.header(b"Content-Length"), b"28")
 
     def test_notAWebSocket(self) -> None:
         """

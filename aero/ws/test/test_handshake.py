@@ -73,9 +73,9 @@ class GateTests(SynchronousTestCase):
             {"Sec_WebSocket_Key": b"x" * 300},
             {"Sec_WebSocket_Key": b"dGhlIHNhbXBsZQ=="},
             {"Sec_WebSocket_Key": b"!" * 24},
-            {"method": b"HEAD"},
         ):
             self.assertEqual(self.answer(Cookie=None, **changes), INVALID, changes)
+        self.assertEqual(self.answer(Cookie=None, method=b"HEAD"), (400, b""))
 
     def test_noKey(self) -> None:
         """

@@ -196,7 +196,8 @@ class ProxyTests(SynchronousTestCase):
             for trust, trustHost, status in (
                 (True, True, 101),
                 (True, False, 403),
-                (False, True, 403),
+                (False, True, 101),
+                (False, False, 403),
             ):
                 rig = L2Rig(trust=trust, trustProxyHost=trustHost, allowedHosts=("allowed.test",))
                 self.assertEqual(rig.guest(Host=b"bad.test", **headers).status, status)

@@ -72,7 +72,7 @@ class CaptureTests(SynchronousTestCase):
         Begin a file that has to be there.
         """
         capture = captures.begin(number)
-        assert capture is not None
+        assert isinstance(capture, Capture)
         return capture
 
     def read(self, number: int = 1) -> bytes:
@@ -178,6 +178,21 @@ class CaptureTests(SynchronousTestCase):
         second.end()
         self.assertEqual((len(self.read(1)), len(self.read(2))), (204, 204))
         self.assertEqual(self.counted()[:2], (2, 2))
+
+    def test_totalReached(self) -> None:
+        """
+        When they have it all there are no more files, however many tunnels there are.
+        """
+        captures = self.make(captureTotalBytes=250)
+        tunnels = [captures.begin(number) for number in (1, 2, 3)]
+        for capture in tunnels:
+            assert capture is not None
+            capture.record([b"", b""], INBOUND)
+            capture.end()
+        self.assertEqual((len(self.read(1)), len(self.read(2))), (144, 100))
+        self.assertEqual(len(list(self.directory.iterdir())), 2)
+        self.assertEqual(self.counted(), (1, 5, 244, 0))
+        self.successResultOf(captures.whenIdle())
 
     def test_oneWriteAtATime(self) -> None:
         """
