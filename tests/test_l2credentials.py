@@ -70,11 +70,11 @@ def carried(token: str) -> str:
     return f"aero-l2-token.{token}"
 
 
-def claims(sid: str = "sid", **more: str) -> str:
+def claims(*, ttl: int = 300, aud: str = "l2", iss: str = "gateway", **more: str) -> str:
     """
     A JSON Web Token for the server under test.
     """
-    return jsonWebToken(sid, **{"aud": "l2", "iss": "gateway"} | more)
+    return jsonWebToken(ttl=ttl, aud=aud, iss=iss, **more)
 
 
 @cache

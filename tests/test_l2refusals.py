@@ -52,7 +52,7 @@ class RefusalCase(L2Case):
         """
         A request for a tunnel is refused.
         """
-        with Guest(server, "/l2", *headers, **how) as guest:  # type: ignore[arg-type]
+        with Guest(server, "/l2", *headers, **how) as guest:
             self.says(guest.response, status, body, (headers, how))
 
     def counts(

@@ -9,14 +9,13 @@ import atexit
 import subprocess
 import sys
 from functools import cache
-from typing import Any
 
 import dns.flags
 import dns.message
 import dns.rcode
 from twisted.trial.unittest import SynchronousTestCase
 
-from .support.l2case import L2Case
+from .support.lancase import PLACE, LANCase
 from .support.metrics import counted, metric
 from .support.nameservers import Dnsmasq
 from .support.server import ROOT, Aero
@@ -24,7 +23,6 @@ from .support.station import Station, UDPEcho
 from .support.targets import Target, echo
 from .support.tools import missing, require
 
-PLACE = "203.0.113.10"
 STATIC = "echo.local=203.0.113.10,other.local=203.0.113.11"
 
 
@@ -47,48 +45,16 @@ def nameServer() -> Dnsmasq:
     return made
 
 
-class ServiceCase(L2Case):
+class ServiceCase(LANCase):
     """
     Guests that talk to the LAN's services.
     """
-
-    def station(self, server: Aero, lease: bool = True) -> Station:
-        """
-        A guest on a tunnel of its own.
-        """
-        guest = Station(server)
-        self.addCleanup(guest.leave)
-        if lease:
-            guest.lease()
-        return guest
 
     def resolving(self, **variables: str) -> Aero:
         """
         A server whose DNS asks the name server of the tests.
         """
         return self.serve(DNS_UPSTREAMS=f"127.0.0.1:{nameServer().port}", **variables)
-
-    def ask(
-        self, guest: Station, name: str, rtype: str = "A", *, to: str = "10.0.2.2", **how: Any
-    ) -> Any:
-        """
-        Ask over UDP, and give the answer.
-        """
-        query = dns.message.make_query(name, rtype, **how)
-        guest.datagrams.clear()
-        guest.sendDatagram(5_300, to, 53, query.to_wire())
-        guest.until(lambda: guest.datagrams, f"told about {name}")
-        self.assertEqual(guest.datagrams[0].source, (to, 53))
-        answer = dns.message.from_wire(guest.datagrams[0].data)
-        self.assertTrue(query.is_response(answer), answer)
-        return answer
-
-    def addresses(self, guest: Station, name: str) -> list[str]:
-        """
-        The addresses of a name.
-        """
-        answer = self.ask(guest, name)
-        return [str(item) for rrset in answer.answer for item in rrset if rrset.rdtype == 1]
 
 
 class DNSTests(ServiceCase, SynchronousTestCase):
