@@ -144,7 +144,7 @@ class DNSTests(ServiceCase, SynchronousTestCase):
     def test_types(self) -> None:
         """
         Every type is answered from a real server, aliases are followed, AAAA is answered with
-        nothing and not asked (L24 as its advice has it), and private addresses are left out.
+        nothing, and private addresses are left out.
         """
         guest = self.station(self.resolving())
         self.assertEqual(self.addresses(guest, "alias.public.test"), ["93.184.215.14"])
