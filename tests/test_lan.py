@@ -5,7 +5,6 @@ The LAN behind C{/l2}, seen from the guest: DHCP, ARP and TCP (l2.md section 20.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,33 +12,21 @@ from aero.testing.guest import GuestTCP
 from aero.testing.packets import ACK, PSH, RST, SYN
 
 from .support.l2 import OPEN, l2Options
-from .support.l2case import L2Case
+from .support.lancase import PLACE, LANCase
 from .support.metrics import metric
 from .support.server import Aero, run
 from .support.station import Station
 from .support.targets import Filtered, Target, banner, echo, refusedPort, source
 
-#: What the guest dials; where it leads is a setting of each test.
-PLACE = "203.0.113.10"
 GREETING = b"220 ready\r\n"
 BULK = 3_000_000
 ISN = 5_000
 
 
-class LANCase(L2Case):
+class TCPCase(LANCase):
     """
-    Tests with a guest that has an address.
+    Guests that open connections.
     """
-
-    def station(self, server: Aero, lease: bool = True) -> Station:
-        """
-        A guest on a tunnel of its own.
-        """
-        guest = Station(server)
-        self.addCleanup(guest.leave)
-        if lease:
-            guest.lease()
-        return guest
 
     def forwarding(self, *ports: int, **variables: str) -> Aero:
         """
@@ -49,14 +36,6 @@ class LANCase(L2Case):
             f"{PLACE}:{80 + index}=127.0.0.1:{port}" for index, port in enumerate(ports)
         )
         return self.serve(AERO_L2_TCP_FORWARD=forwards, **variables)
-
-    def target(self, behaviour: Any) -> int:
-        """
-        The port of a target.
-        """
-        target = Target(behaviour)
-        self.addCleanup(target.__exit__)
-        return target.port
 
     def filtered(self) -> int:
         """
@@ -91,7 +70,7 @@ def usual() -> Aero:
     return Aero(*l2Options(), state=None, runDir=None, **variables)
 
 
-class AddressTests(LANCase, SynchronousTestCase):
+class AddressTests(TCPCase, SynchronousTestCase):
     """
     Getting an address.
     """
@@ -134,7 +113,7 @@ class AddressTests(LANCase, SynchronousTestCase):
             self.assertIn(f"{variable}={value}", result.stderr + result.stdout)
 
 
-class TCPTests(LANCase, SynchronousTestCase):
+class TCPTests(TCPCase, SynchronousTestCase):
     """
     TCP through the LAN.
     """
@@ -296,17 +275,6 @@ class TCPTests(LANCase, SynchronousTestCase):
         self.assertEqual(metric(server, "l2_tcp_conns_active"), 1)
         guest.leave()
         self.eventually(lambda: metric(server, "l2_tcp_conns_active") == 0, "gone")
-
-    def test_hostName(self) -> None:
-        """
-        A forward to a name goes to its IPv4 address (L27).
-        """
-        port = self.target(echo)
-        guest = self.station(self.serve(AERO_L2_TCP_FORWARD=f"{PLACE}:80=localhost:{port}"))
-        connection = guest.connect(PLACE, 80)
-        guest.until(lambda: connection.established, "established")
-        connection.write(b"name")
-        guest.until(lambda: connection.received == b"name", "echoed")
 
     def test_unreachable(self) -> None:
         """

@@ -95,9 +95,10 @@ class UDPEcho:
     @ivar seen: Where datagrams came from.
     """
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.bind((host, port))
         self.port: int = self._socket.getsockname()[1]
         self.seen: list[tuple[str, int]] = []
         threading.Thread(target=self._run, daemon=True).start()

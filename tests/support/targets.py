@@ -22,9 +22,9 @@ class Target:
     @ivar port: Where it listens.
     """
 
-    def __init__(self, behaviour: Behaviour, host: str = "127.0.0.1") -> None:
+    def __init__(self, behaviour: Behaviour, host: str = "127.0.0.1", port: int = 0) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listening = socket.create_server((host, 0), family=family, backlog=1024)
+        self._listening = socket.create_server((host, port), family=family, backlog=1024)
         self.port: int = self._listening.getsockname()[1]
         self._behaviour = behaviour
         threading.Thread(target=self._accept, daemon=True).start()
