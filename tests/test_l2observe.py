@@ -13,11 +13,20 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.http import request
-from tests.support.l2 import ARP_REPLY, ARP_REQUEST, PROTOCOL
+from tests.support.http import Connection, request
+from tests.support.l2 import (
+    ARP_REPLY,
+    ARP_REQUEST,
+    FRAME,
+    GATEWAY_IP,
+    PROTOCOL,
+    echo,
+    message,
+)
 from tests.support.l2case import KEY, L2Case
 from tests.support.metrics import metric
 from tests.support.tools import require
+from tests.support.websocket import frame
 
 
 class PageTests(L2Case, SynchronousTestCase):
@@ -200,8 +209,8 @@ class LogTests(L2Case, SynchronousTestCase):
         self.assertEqual(rejected[1]["origin"], "https://evil.test")
         for line in rejected:
             self.assertEqual((line["level"], line["client_ip"]), ("warn", "127.0.0.0/24"))
-        for message in ("session opened", "session closed", "dropping invalid l2 message"):
-            (line,) = (line for line in lines if line["message"].startswith(message))
+        for event in ("session opened", "session closed", "dropping invalid l2 message"):
+            (line,) = (line for line in lines if line["message"].startswith(event))
             self.assertEqual(line["tunnel_id"], 1)
         text = "\n".join(server.log)
         for secret in (KEY, "guessed-secret"):
@@ -216,7 +225,7 @@ class ShutdownTests(L2Case, SynchronousTestCase):
     def test_drain(self) -> None:
         """
         First the server says that it is not ready and takes no tunnel, while it still answers;
-        then open tunnels get 1001, and it ends within its grace (O8, O9).
+        then open tunnels get 1001 (O8, O9).
         """
         server = self.serve(AERO_L2_SHUTDOWN_GRACE_MS="2000", AERO_DRAIN_DELAY_MS="4000")
         guest = self.guest(server)
@@ -231,6 +240,27 @@ class ShutdownTests(L2Case, SynchronousTestCase):
         self.assertEqual((ended.error, ended.code, ended.reason), (None, 1001, "shutting down"))
         guest.connection.close()
         self.assertEqual(server.wait(), 0)
+
+    def test_grace(self) -> None:
+        """
+        Nobody can keep the server from ending within its grace: not a client that leaves the
+        close unanswered and its connection open, not one that reads nothing so that the close
+        does not even get there, and no request that never ends (O9).
+        """
+        server = self.serve(AERO_L2_SHUTDOWN_GRACE_MS="2000")
+        silent, deaf = self.guest(server), self.guest(server)
+        deaf.connection.send(frame(message(FRAME, echo(GATEWAY_IP, bytes(1_400)))) * 8_000)
+        self.eventually(lambda: metric(server, "aero_l2_pauses_total") > 0, "never paused")
+        with Connection.to(server) as slow:
+            slow.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ")
+            server.sendSignal(signal.SIGTERM)
+            ended = silent.untilEnd()
+            self.assertEqual((ended.error, ended.code, ended.reason), (None, 1001, "shutting down"))
+            try:
+                status = server.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.fail("it is still there 10 s after it was told to end")
+        self.assertEqual(status, 0)
 
     def test_interrupt(self) -> None:
         """
