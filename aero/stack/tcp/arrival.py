@@ -160,22 +160,25 @@ def _examine(
         flags &= ~SYN
     # First, the timestamp and the sequence number.
     fresh = True
-    if connection.agreement.timestamps and options.timestamp is not None and not flags & RST:
-        value = options.timestamp[0]
-        if (value - connection.stamp) & MASK >= _HALF:
-            fresh = False
-        elif start <= connection.lastAck:
-            connection.stamp = value
+    stamp = options.timestamp if connection.agreement.timestamps and not flags & RST else None
+    if stamp is not None:
+        fresh = (stamp[0] - connection.stamp) & MASK < _HALF
     occupied = stop + (1 if flags & FIN else 0)
     if not fresh or occupied < receiver.next or start > receiver.edge:
         connection.owner.drop("tcp window" if fresh else "tcp timestamp")
         if not flags & RST:
             if length and fresh and occupied < receiver.next:
                 receiver.dataReceived(start, packet, data, end)
+                if stamp is not None and start >= receiver.next - connection.config.receiveBuffer:
+                    # Our acknowledgment was lost. Echoed, this tells how long this copy took, and
+                    # not how long ago the first one left; from far away it would be a forgery.
+                    connection.stamp = stamp[0]
             if not connection.held:
                 connection.challenge(now)
             connection.heardAt = now
         return
+    if stamp is not None and start <= connection.lastAck:
+        connection.stamp = stamp[0]
     # Second, resets; third, SYNs.
     if flags & RST:
         if start == receiver.next:

@@ -25,13 +25,16 @@ class TCPConfig:
         while a ring that overruns loses more at once.
     @ivar delayedAck: How long an acknowledgment may wait for company (RFC 9293 section 3.8.6.3).
     @ivar minRTO: The shortest retransmission timeout.
-    @ivar maxRTO: The longest.
+    @ivar maxRTO: The longest (RFC 6298 section 2.5: not below 60 seconds).
     @ivar userTimeout: How long data may stay unacknowledged before the guest is given up.
-    @ivar handshakeTimeout: How long a handshake may take.
+    @ivar handshakeTimeout: How long the guest may take to complete a handshake once its SYN was
+        answered, or to answer ours. RFC 9293 section 3.8.3 gives a SYN three minutes, which is for
+        paths across the world; the guest is one tunnel away, and half-open connections are what a
+        SYN flood leaves behind.
     @ivar keepaliveIdle: Silence after which the guest is probed; 0 is never.
     @ivar keepaliveInterval: Between probes.
     @ivar keepaliveProbes: Unanswered probes after which it is given up.
-    @ivar finWait2: How long a guest that acknowledged our FIN may be silent before it sends its.
+    @ivar finWait2: Silence after which a guest that has our FIN and sent none is probed, likewise.
     @ivar timeWait: How long a finished connection answers late segments.
     @ivar windowScale: Whether windows may be scaled (RFC 7323).
     @ivar timestamps: Whether timestamps may be used (RFC 7323).
@@ -47,7 +50,7 @@ class TCPConfig:
     lossTolerance: float = 1 / 8
     delayedAck: float = 0.04
     minRTO: float = 0.2
-    maxRTO: float = 30.0
+    maxRTO: float = 60.0
     userTimeout: float = 120.0
     handshakeTimeout: float = 30.0
     keepaliveIdle: float = 300.0

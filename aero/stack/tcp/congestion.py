@@ -29,7 +29,9 @@ class CongestionWindow:
     __slots__ = (
         "_epoch",
         "_estimate",
+        "_grownAt",
         "_initial",
+        "_isPaused",
         "_k",
         "_most",
         "_peak",
@@ -50,6 +52,8 @@ class CongestionWindow:
         self.window = self._initial
         self.threshold = _NEVER
         self._epoch = -1.0
+        self._grownAt = 0.0
+        self._isPaused = False
         self._peak = 0.0
         self._k = 0.0
         self._estimate = 0.0
@@ -85,6 +89,11 @@ class CongestionWindow:
             else:
                 self._k = 0.0
                 self._peak = segments
+        elif self._isPaused:
+            # Time in which something else was the limit does not count (RFC 9438 section 5.8).
+            self._epoch += now - self._grownAt
+        self._isPaused = False
+        self._grownAt = now
         elapsed = now - self._epoch + roundTrip - self._k
         cubic = _C * elapsed * elapsed * elapsed + self._peak
         share = size / self.window
@@ -137,9 +146,9 @@ class CongestionWindow:
 
     def paused(self) -> None:
         """
-        Nothing to send for a while: the growth over time begins again when there is.
+        The window is not what limits us: the growth over time goes on when it is again.
         """
-        self._epoch = -1.0
+        self._isPaused = True
 
     def undo(self) -> None:
         """

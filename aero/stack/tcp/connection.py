@@ -133,7 +133,6 @@ class Connection:
     __slots__ = (
         "_challenges",
         "_challengesFrom",
-        "_finWaitAt",
         "_handshakeAt",
         "_holdAt",
         "_keepAt",
@@ -230,7 +229,6 @@ class Connection:
         self._handshakeAt = now + config.handshakeTimeout
         self.ackAt = NEVER
         self._keepAt = NEVER
-        self._finWaitAt = NEVER
 
     def move(self, happened: str) -> None:
         """
@@ -311,6 +309,8 @@ class Connection:
         self.held = False
         self.syn = b""
         self._holdAt = NEVER
+        # Until now the guest had nothing to answer.
+        self._handshakeAt = now + self.config.handshakeTimeout
         self.synDue = True
         self.wake()
 
@@ -428,7 +428,9 @@ class Connection:
         @param window: The window of the guest, scaled.
         """
         sender = self.sender
-        if self.syns == 1 and self.synSentAt >= 0.0:
+        if self.syns > 1:
+            sender.handshakeRepeated()
+        elif self.synSentAt >= 0.0:
             sender.rtt.measured(now - self.synSentAt, now)
         sender.window = sender.maxWindow = window
         self._handshakeOver()
@@ -447,10 +449,11 @@ class Connection:
 
     def finWaits(self, now: float) -> None:
         """
-        The guest has our FIN; now we wait for its own.
+        The guest has our FIN. It may send for as long as it likes, but is asked sooner whether it
+        is still there.
         """
-        self._finWaitAt = now + self.config.finWait2
-        self._keepAt = NEVER
+        self._keepProbes = 0
+        self._keepAt = now + self.config.finWait2
 
     def reset(self, reason: str, now: float) -> None:
         """
@@ -493,7 +496,6 @@ class Connection:
             self._handshakeAt,
             self.ackAt,
             self._keepAt,
-            self._finWaitAt,
             self.sender.deadline(),
         )
 
@@ -528,11 +530,6 @@ class Connection:
                 self.reset("timeout", now)
                 return
             self.wake()
-        if self._finWaitAt <= now:
-            self._finWaitAt = self.heardAt + self.config.finWait2
-            if self._finWaitAt <= now and self.state == FIN_WAIT_2:
-                self.reset("timeout", now)
-                return
         if self._keepAt <= now and not self._keepalive(now):
             self.reset("timeout", now)
             return
@@ -545,11 +542,16 @@ class Connection:
         @return: Whether to go on.
         """
         config = self.config
-        due = self.heardAt + config.keepaliveIdle
+        idle = config.finWait2 if self.state == FIN_WAIT_2 else config.keepaliveIdle
+        due = self.heardAt + idle
         sender = self.sender
         if due > now or sender.buffered():
             self._keepProbes = 0
-            self._keepAt = due if due > now else now + config.keepaliveIdle
+            self._keepAt = due if due > now else now + idle
+            return True
+        if self.keepProbe:
+            # The tunnel has not taken the last one: that is not the guest's silence.
+            self._keepAt = now + config.keepaliveInterval
             return True
         if self._keepProbes >= config.keepaliveProbes:
             return False

@@ -41,7 +41,7 @@ def output(connection: Connection, now: float, out: list[Outgoing], stop: int) -
     if connection.state in TRANSMITTING:
         _sendData(connection, now, out, stop)
         if sender.persistProbe and len(out) < stop:
-            sender.persistProbe = False
+            sender.persistProbeSent(now)
             out.append(_bare(connection, now, sender.flight.nxt - 1))
     if connection.keepProbe and len(out) < stop:
         connection.keepProbe = False

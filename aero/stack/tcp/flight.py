@@ -98,6 +98,7 @@ class Flight:
         "sackedCount",
         "sample",
         "segments",
+        "sinceRepeat",
         "una",
     )
 
@@ -114,6 +115,7 @@ class Flight:
         self.lost = 0
         self.again = 0
         self.sample = -1.0
+        self.sinceRepeat = -1.0
         self.rackTime = -1.0
         self.rackEnd = 0
         self.rackTrip = 0.0
@@ -152,7 +154,7 @@ class Flight:
         head = self.head
         count = len(segments)
         delivered = 0
-        repeated = False
+        repeated = -1.0
         while head < count:
             segment = segments[head]
             if segment.end > position:
@@ -167,12 +169,13 @@ class Flight:
                 delivered += segment.end - segment.start
                 if segment.lost or segment.again:
                     self._forgive(segment)
-                if segment.repeated:
-                    repeated = True
+                if segment.repeated and segment.time > repeated:
+                    repeated = segment.time
                 self._delivered(segment, now, minimum)
-        if repeated:
+        if repeated >= 0.0:
             # What lies behind it may have arrived long ago.
             self.sample = -1.0
+            self.sinceRepeat = now - repeated
         if head == count:
             segments.clear()
             head = 0
@@ -248,6 +251,9 @@ class Flight:
         @return: Bytes that it was not known to have.
         """
         ranges = self._ranges
+        if len(ranges) > len(self.segments) - self.head:
+            # There are no more gaps than segments: these are made up.
+            return 0
         index = bisect_right(ranges, left, key=_left)
         begin = left
         if index and ranges[index - 1][1] >= left:

@@ -31,6 +31,9 @@ _DUPLICATES = 3
 #: The reordering window is never more than so many quarters of the shortest round trip.
 _MOST_STEPS = 16
 
+#: Episodes after which it is one quarter again, if none of them had a duplicate.
+_STEPS_LAST = 16
+
 #: Whether a retransmission was needed: nothing was sent again yet; it is known.
 _UNDECIDED = -1
 _DECIDED = -2
@@ -64,6 +67,7 @@ class Recovery:
         "_repeatedEnd",
         "_repeatedStamp",
         "_steps",
+        "_stepsLast",
         "_stepsPoint",
         "_tolerance",
         "_tolerated",
@@ -107,6 +111,7 @@ class Recovery:
         self._repeatedStamp = _UNDECIDED
         self._repeatedEnd = 0
         self._steps = 1
+        self._stepsLast = _STEPS_LAST
         self._stepsPoint = flight.una
 
     def reorderWindow(self) -> float:
@@ -127,6 +132,7 @@ class Recovery:
         flight = self._flight
         if flight.una > self._stepsPoint:
             self._stepsPoint = flight.nxt
+            self._stepsLast = _STEPS_LAST
             if self._steps < _MOST_STEPS:
                 self._steps += 1
 
@@ -190,11 +196,18 @@ class Recovery:
                 self.forced = flight.loseFirst()
             if flight.lost > lost:
                 self._lossFound(flight.lost - lost, before)
-        if self.mode == _RECOVERY and self._cut:
-            mss = self._window.mss
-            self._reduce(delivered if self.sack else (acked or (mss if repeat else 0)))
-        elif delivered and self._isUsed(before):
-            self._window.acknowledged(delivered, now, self._trip.smoothed)
+        if self.mode == _RECOVERY:
+            # Counted from the beginning, as what is sent: the window may be cut later.
+            arrived = delivered if self.sack else (acked or (self._window.mss if repeat else 0))
+            self._delivered += arrived
+            if self._cut:
+                self._reduce(arrived)
+                return wait
+        if delivered:
+            if self._isUsed(before):
+                self._window.acknowledged(delivered, now, self._trip.smoothed)
+            else:
+                self._window.paused()
         return wait
 
     def _isUsed(self, before: int) -> bool:
@@ -298,7 +311,6 @@ class Recovery:
         """
         Bring the window down to the threshold in proportion to what is delivered (RFC 6937).
         """
-        self._delivered += delivered
         window = self._window
         mss = window.mss
         pipe = self._flight.pipe()
@@ -333,6 +345,9 @@ class Recovery:
         self._end()
 
     def _end(self) -> None:
+        self._stepsLast -= 1
+        if self._stepsLast <= 0:
+            self._steps = 1
         self.mode = _OPEN
         self.forced = False
         self._cut = False

@@ -8,6 +8,9 @@ from __future__ import annotations
 #: The timeout before anything was measured (RFC 6298 section 2.1).
 INITIAL_TIMEOUT = 1.0
 
+#: The same where the handshake had to be repeated (RFC 6298 section 5.7).
+REPEATED_TIMEOUT = 3.0
+
 #: How long the shortest time measured is believed, in seconds.
 _MINIMUM_LASTS = 30.0
 
@@ -69,6 +72,22 @@ class RoundTrip:
         spread = 4 * self.variance
         timeout = self.smoothed + (spread if spread > self._minRTO else self._minRTO)
         self.timeout = timeout if timeout < self._maxRTO else self._maxRTO
+
+    def isUsual(self, trip: float) -> bool:
+        """
+        Whether a trip is no other than those that were measured.
+
+        @param trip: Seconds.
+        """
+        smoothed = self.smoothed
+        spread = max(4 * self.variance, smoothed / 2)
+        return 0.9 * self.minimum <= trip <= smoothed + spread and smoothed > 0.0
+
+    def repeated(self) -> None:
+        """
+        The handshake had to be repeated, so that nothing was measured (RFC 6298 section 5.7).
+        """
+        self.timeout = min(max(REPEATED_TIMEOUT, self._minRTO), self._maxRTO)
 
     def backedOff(self, times: int) -> float:
         """

@@ -61,7 +61,9 @@ class Sender:
 
     __slots__ = (
         "_config",
+        "_dueAt",
         "_probe",
+        "_row",
         "_sentAt",
         "_tailEnd",
         "_tailRepeated",
@@ -103,7 +105,11 @@ class Sender:
         self.outbox = Outbox()
         self.flight = Flight(start)
         self.rtt = RoundTrip(config.minRTO, config.maxRTO)
+        #: Timeouts since something was measured, and since something was acknowledged.
         self._timeouts = 0
+        self._row = 0
+        #: Since when something waits to be sent that a timer asked for; -1 for nothing.
+        self._dueAt = -1.0
         self._tailEnd = -1
         self._tailRepeated = False
         self._probe = False
@@ -125,6 +131,14 @@ class Sender:
         self.cwnd = CongestionWindow(mss, config.burst, 2 * config.sendBuffer)
         self.pace = Pace(config.burst * mss)
         self.recovery = Recovery(config, self.flight, self.cwnd, self.rtt, sack)
+
+    def handshakeRepeated(self) -> None:
+        """
+        Our SYN was lost: begin with one segment, and patiently (RFC 5681 section 3.1, RFC 6298
+        section 5.7).
+        """
+        self.cwnd.window = self.mss
+        self.rtt.repeated()
 
     def buffered(self) -> int:
         """
@@ -152,9 +166,11 @@ class Sender:
         flight = self.flight
         if self._probe:
             self._probe = False
-            # Where everything was acknowledged meanwhile, there is nothing to probe for.
-            if len(flight):
+            # What came meanwhile may have told what the probe was to find out.
+            if self._mayProbe():
                 return self._sendProbe(now, stamp)
+            if len(flight) and self.rtoAt == NEVER:
+                self._setTimeout(now)
         if flight.lost:
             segment = flight.firstLost()
             if segment is not None:
@@ -207,7 +223,7 @@ class Sender:
             return usable
         if not len(self.flight):
             if self.persistProbe and usable > 0:
-                self.persistProbe = False
+                self.persistProbeSent(now)
                 self.persistAt = NEVER
                 return min(usable, pending)
             if self.persistAt == NEVER:
@@ -233,7 +249,24 @@ class Sender:
         self._setProbe(now)
         return segment
 
+    def persistProbeSent(self, now: float) -> None:
+        """
+        The guest was asked for its window.
+        """
+        self.persistProbe = False
+        self._dueWasSent(now)
+
+    def _dueWasSent(self, now: float) -> None:
+        """
+        What a timer asked for was sent. The time that the tunnel took nothing is not the guest's.
+        """
+        if self._dueAt >= 0.0:
+            self.progressAt += now - self._dueAt
+            self._dueAt = -1.0
+
     def _sent(self, size: int, now: float) -> None:
+        if self._dueAt >= 0.0:
+            self._dueWasSent(now)
         self.pace.sent(size)
         self._sentAt = now
         self.paceAt = NEVER
@@ -311,7 +344,7 @@ class Sender:
         recovery = self.recovery
         acked = ack - flight.una
         before = flight.pipe()
-        flight.sample = -1.0
+        flight.sample = flight.sinceRepeat = -1.0
         repeat = False
         delivered = 0
         if window >= 0:
@@ -322,26 +355,31 @@ class Sender:
         if acked:
             delivered = flight.acknowledge(ack, now, minimum)
             self.progressAt = now
-            self._timeouts = 0
+            self._row = 0
+            self._dueAt = -1.0
         if blocks:
             delivered += self._blocksTold(blocks, ack, now, minimum)
         if delivered:
             self.pace.clockRuns()
+        # Backed off it stays until something is measured (Karn's algorithm, RFC 6298 section 5).
         if flight.sample >= 0.0:
             self.rtt.measured(flight.sample, now)
+            self._timeouts = 0
         elif acked and echo >= 0:
             trip = (stamp - echo) & MASK
             if trip < _OLDEST_ECHO:
                 self.rtt.measured(trip / 1000, now)
+                self._timeouts = 0
+        elif self._timeouts and self.rtt.isUsual(flight.sinceRepeat):
+            # What was sent again arrived as soon as it should: the first copy was lost, and not
+            # later than we thought.
+            self._timeouts = 0
         if acked:
             recovery.echoed(echo)
         wait = recovery.acknowledged(delivered, acked, repeat, before, now)
         self.reorderAt = now + wait if wait else NEVER
         if ack >= self._tailEnd >= 0:
-            if self._tailRepeated:
-                recovery.tailLost(before)
-            self._tailEnd = -1
-            self._tailRepeated = False
+            self._probeAnswered(ack, before, pure and not acked and not blocks)
         if recovery.mode:
             self._tailEnd = -1
         if flight.nxt == ack:
@@ -353,6 +391,22 @@ class Sender:
             self._setProbe(now)
         elif delivered:
             self._setProbe(now)
+
+    def _probeAnswered(self, ack: int, before: int, bare: bool) -> None:
+        """
+        The guest has everything that was there when a probe was sent (RFC 8985 section 7.4.2). If
+        nothing was lost it has the last segment twice, and says so: until it did, or acknowledges
+        more than that, nothing is known.
+
+        @param bare: Whether it said only the same again.
+        """
+        if self._tailRepeated:
+            if ack > self._tailEnd:
+                self.recovery.tailLost(before)
+            elif not bare:
+                return
+        self._tailEnd = -1
+        self._tailRepeated = False
 
     def _windowTold(self, window: int, now: float) -> None:
         self.window = window
@@ -394,18 +448,20 @@ class Sender:
         limit = self.progressAt + self._config.userTimeout
         self.rtoAt = at if at < limit or limit <= now else limit
 
+    def _mayProbe(self) -> bool:
+        """
+        Whether the loss of the last segments would show in nothing else.
+        """
+        flight = self.flight
+        return len(flight) > 0 and not (self.recovery.mode or flight.sacked)
+
     def _setProbe(self, now: float) -> None:
         """
-        Start the timer of the probe for a lost tail (RFC 8985 section 7.2).
+        Start the timer of the probe for a lost tail (RFC 8985 section 7.2): at the latest it takes
+        the place of the retransmission.
         """
         smoothed = self.rtt.smoothed
-        if (
-            not self.sack
-            or not smoothed
-            or self.recovery.mode
-            or self._tailEnd >= 0
-            or self.flight.sacked
-        ):
+        if not self.sack or not smoothed or self._tailEnd >= 0 or not self._mayProbe():
             self.probeAt = NEVER
             return
         wait = 2 * smoothed
@@ -414,7 +470,7 @@ class Sender:
         if len(self.flight) == 1:
             wait += _WORST_DELAY
         at = now + wait
-        self.probeAt = at if at < self.rtoAt else NEVER
+        self.probeAt = at if at < self.rtoAt else self.rtoAt
 
     def deadline(self) -> float:
         """
@@ -431,11 +487,13 @@ class Sender:
         if self.reorderAt <= now:
             wait = self.recovery.reorderTimedOut(now)
             self.reorderAt = now + wait if wait else NEVER
+        if self.probeAt <= now:
+            self.probeAt = NEVER
+            self._probe = self._mayProbe()
+            if self._probe and self.rtoAt <= now:
+                self.rtoAt = NEVER  # until the probe was sent
         if self.rtoAt <= now:
             self._timedOut(now)
-        elif self.probeAt <= now:
-            self.probeAt = NEVER
-            self._probe = not self.recovery.mode and len(self.flight) > 0
         if self.persistAt <= now:
             self.persistAt = NEVER
             if now - self.progressAt >= self._config.userTimeout:
@@ -443,6 +501,7 @@ class Sender:
             elif self.outbox.pending or (self.closing and self.finEnd < 0):
                 self._timeouts += 1
                 self.persistProbe = True
+                self._dueAt = now
 
     def _timedOut(self, now: float) -> None:
         """
@@ -457,8 +516,10 @@ class Sender:
         if now - self.progressAt >= self._config.userTimeout:
             self.failed = True
             return
-        self.recovery.timedOut(self._timeouts > 0, now)
+        self.recovery.timedOut(self._row > 0, now)
         self._timeouts += 1
+        self._row += 1
+        self._dueAt = now
         self._tailEnd = -1
         self.pace.clockRuns()
 

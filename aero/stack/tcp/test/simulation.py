@@ -24,6 +24,7 @@ from aero.stack.events import (
     TCPReadClosed,
 )
 from aero.stack.tcp.config import TCPConfig
+from aero.stack.tcp.flight import Segment
 from aero.stack.tcp.isn import SequenceSource
 from aero.stack.tcp.table import TCPTable
 from aero.testing.link import LossyLink
@@ -127,6 +128,24 @@ class Side:
         self.most = max(self.most, held)
         self.mostReceived = max(self.mostReceived, held - sending)
 
+    def checkFlights(self) -> None:
+        """
+        What is counted as on its way, lost and delivered is what is marked so.
+        """
+        for connection in self.table._byNumber.values():
+            flight = connection.sender.flight
+            there = flight.segments[flight.head :]
+            assert sum(_size(each) for each in there) == flight.nxt - flight.una
+            assert sum(_size(each) for each in there if each.lost) == flight.lost
+            assert sum(_size(each) for each in there if each.again) == flight.again
+            if connection.sender.sack:
+                assert sum(_size(each) for each in there if each.sacked) == flight.sacked
+            assert not any(each.sacked and (each.lost or each.again) for each in there)
+
+
+def _size(segment: Segment) -> int:
+    return segment.end - segment.start
+
 
 class Simulation:
     """
@@ -193,6 +212,7 @@ class Simulation:
                 if len(packets) < 64:
                     break
             side.work(self.now, self._read)
+            side.checkFlights()
 
     def _read(self, size: int) -> int:
         return self._random.randint(1, size) if self._slow else size

@@ -329,21 +329,3 @@ class TimerTests(SynchronousTestCase):
             guest.advance(0.05)
             most = max(most, guest.table.timerCount())
         self.assertLess(most, 100)
-
-    def test_finWait2(self) -> None:
-        """
-        A guest that never closes, and is silent, is given up; one that still sends is not.
-        """
-        guest = ScriptedGuest(finWait2=20.0)
-        guest.connect()
-        guest.apply(CloseTCP(1))
-        guest.one()
-        guest.acknowledgment += 1
-        guest.send("A")
-        for _ in range(5):
-            guest.advance(15.0)
-            guest.write(b"x")
-        self.assertEqual(guest.table.stateOf(1), states.FIN_WAIT_2)
-        guest.taken()
-        self.assertEqual(guest.advance(21.0)[-1][1].flags, "RA")
-        self.assertEqual(guest.taken(), [TCPClosed(1, "timeout")])
