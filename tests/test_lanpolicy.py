@@ -65,7 +65,7 @@ class PortTests(LANCase, SynchronousTestCase):
 
     def test_absent(self) -> None:
         """
-        Without any list every port is allowed (C11).
+        Without any list a port needs nobody to name it (C11).
         """
         datagrams = UDPEcho()
         self.addCleanup(datagrams.__exit__)
