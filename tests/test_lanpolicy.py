@@ -5,6 +5,8 @@ Which ports and names guests may use, and what the LAN's DNS keeps to itself (l2
 
 from __future__ import annotations
 
+import time
+
 import dns.rcode
 import dns.rdatatype
 from twisted.trial.unittest import SynchronousTestCase
@@ -73,6 +75,43 @@ class PortTests(LANCase, SynchronousTestCase):
         connection = guest.connect("127.0.0.1", self.target(echo))
         guest.sendDatagram(5_000, "127.0.0.1", datagrams.port, b"x")
         guest.until(lambda: connection.established and guest.datagrams, "answered")
+
+
+class RateTests(LANCase, SynchronousTestCase):
+    """
+    How many connections and flows a guest may begin (W41).
+    """
+
+    def test_rate(self) -> None:
+        """
+        Ten seconds' worth may begin at once, the others are refused, told to the guest and counted;
+        a little later there is room again, and another guest has its own.
+        """
+        datagrams = UDPEcho()
+        self.addCleanup(datagrams.__exit__)
+        server = self.serve(
+            AERO_L2_NEW_FLOWS_PER_SECOND="1",
+            AERO_L2_TCP_FORWARD=f"{PLACE}:80=127.0.0.1:{self.target(echo)}",
+            AERO_L2_UDP_FORWARD=f"{PLACE}:7=127.0.0.1:{datagrams.port}",
+        )
+        guest = self.station(server)
+        begin = time.monotonic()
+        connections = [guest.connect(PLACE, 80) for _ in range(40)]
+        guest.until(lambda: all(c.established or c.wasReset for c in connections), "answered")
+        refused = sum(connection.wasReset for connection in connections)
+        self.assertLessEqual(refused, 30)
+        self.assertGreaterEqual(refused, 29 - (time.monotonic() - begin))
+        self.assertEqual(
+            metric(server, "aero_lan_refusals_total", wanted="tcp", reason="rate"), refused
+        )
+        guest.sendDatagram(5_000, PLACE, 7, b"x")
+        guest.until(lambda: guest.errors or guest.datagrams, "answered")
+        other = self.station(server)
+        later = other.connect(PLACE, 80)
+        other.until(lambda: later.established, "another guest")
+        guest.wait(1.5)
+        again = guest.connect(PLACE, 80)
+        guest.until(lambda: again.established, "room again")
 
 
 class DomainTests(LANCase, SynchronousTestCase):

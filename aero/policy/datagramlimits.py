@@ -15,16 +15,19 @@ from collections import OrderedDict
 
 class Bucket:
     """
-    A token bucket that starts full and holds one second of its rate.
+    A token bucket that starts full.
 
     @ivar rate: Tokens a second.
     """
 
-    __slots__ = ("_last", "_tokens", "rate")
+    __slots__ = ("_last", "_most", "_tokens", "rate")
 
-    def __init__(self, rate: float, now: float) -> None:
+    def __init__(self, rate: float, now: float, seconds: float = 1.0) -> None:
+        """
+        @param seconds: How much of its rate it holds.
+        """
         self.rate = rate
-        self._tokens = rate
+        self._most = self._tokens = rate * seconds
         self._last = now
 
     def has(self, amount: float, now: float) -> bool:
@@ -32,7 +35,7 @@ class Bucket:
         Whether this many tokens are there.
         """
         if now > self._last:  # a clock that went backwards refills nothing
-            self._tokens = min(self.rate, self._tokens + (now - self._last) * self.rate)
+            self._tokens = min(self._most, self._tokens + (now - self._last) * self.rate)
         self._last = now
         return self._tokens >= amount
 

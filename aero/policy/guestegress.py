@@ -30,6 +30,7 @@ from collections import OrderedDict
 from typing import Final, Iterable, Iterator
 
 from .addresses import isPublic
+from .datagramlimits import Bucket
 from .hosts import HostPatterns, IPTarget, NameTarget
 from .numeric import ipv4Text
 from .profiles import Profile
@@ -42,6 +43,10 @@ PRIVATE: Final = "private"
 DOMAIN: Final = "domain"
 UNRESOLVED: Final = "unresolved"
 HOST: Final = "host"
+RATE: Final = "rate"
+
+#: Seconds of the rate of new flows that a guest may use at once.
+_BURST_SECONDS: Final = 10.0
 
 #: DNS over TLS (RFC 7858), which the LAN's DNS cannot answer for others.
 DNS_OVER_TLS: Final = 853
@@ -134,6 +139,7 @@ class GuestRules:
         network: tuple[int, int] = (0x0A000200, 0xFFFFFF00),
         nameMemory: float = 3_600.0,
         maxRemembered: int = 4_096,
+        newPerSecond: float = 0.0,
     ) -> None:
         """
         @param profile: The ports for what no list is about.
@@ -144,6 +150,8 @@ class GuestRules:
         @param blockedHosts: Hosts that may not be reached.
         @param requireName: Whether addresses may be reached only if a name led there.
         @param network: Address and mask of the LAN itself, which nothing leads out to.
+        @param newPerSecond: Connections and flows that one guest may begin in a second, on average;
+            0 is any number.
         """
         self.domains = domains or DomainRules()
         self._profile = profile
@@ -155,6 +163,7 @@ class GuestRules:
         self._network, self._mask = network
         self.nameMemory = nameMemory
         self.maxRemembered = maxRemembered
+        self.newPerSecond = newPerSecond
         self.bindsNames = bool(
             self.domains or self._allowedHosts or self._blockedHosts or requireName
         )
@@ -177,6 +186,8 @@ class GuestRules:
             yield "not to some hosts"
         if self.needsName:
             yield "no addresses that no name led to"
+        if self.newPerSecond:
+            yield f"{self.newPerSecond:g} new connections a second"
 
     def tcpPortRefusal(self, port: int, forwarded: bool) -> Refusal:
         """
@@ -273,6 +284,7 @@ class GuestEgress:
         #: the order they were last told.
         self._allowed: OrderedDict[int, float] = OrderedDict()
         self._blocked: OrderedDict[int, float] = OrderedDict()
+        self._begun: Bucket | None = None
 
     def learn(self, address: int, ttl: float, now: float, allowed: bool) -> None:
         """
@@ -309,6 +321,18 @@ class GuestEgress:
         Why the guest may not send a datagram somewhere.
         """
         return self.rules.udpPortRefusal(port, forwarded) or self._refusal(address, now, forwarded)
+
+    def flowRefusal(self, now: float) -> Refusal:
+        """
+        Why the guest may not begin another connection or flow just now, which is counted if it
+        may: a guest that looks for open ports all over the internet is stopped here (l2.md W41).
+        """
+        rate = self.rules.newPerSecond
+        if rate <= 0:
+            return ""
+        if self._begun is None:
+            self._begun = Bucket(rate, now, _BURST_SECONDS)
+        return "" if self._begun.take(1, now) else RATE
 
     def pingRefusal(self, address: int, now: float) -> Refusal:
         """

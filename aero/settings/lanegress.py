@@ -72,6 +72,14 @@ class LANEgressSettings:
         parse=integer(1, 1_000_000),
         help="Addresses of names remembered for each guest, for the domain rules; the oldest makes room.",
     )
+    newPerSecond: int = setting(
+        variable="AERO_L2_NEW_FLOWS_PER_SECOND",
+        option="l2-new-flows-per-second",
+        default=200,
+        parse=integer(0, 1_000_000),
+        help="TCP connections and UDP flows that one guest may begin in a second, on average over ten seconds; more are"
+        " refused, which keeps a guest from scanning the internet. 0 is any number.",
+    )
     flowLogRate: int = setting(
         variable="AERO_L2_FLOW_LOG_PER_SECOND",
         option="l2-flow-log-per-second",

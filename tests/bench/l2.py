@@ -203,6 +203,7 @@ def startAero(target: int, echo: int, mtu: int) -> Aero:
         AERO_L2_UDP_FORWARD=f"{REMOTE}:{echo}=127.0.0.1:{echo}",
         AERO_HTTP_MAX_CONNECTIONS_PER_IP="0",
         AERO_L2_MTU=str(mtu),
+        AERO_L2_NEW_FLOWS_PER_SECOND="0",
         AERO_L2_MAX_FRAME_PAYLOAD=str(max(2_048, mtu + 14)),
     )
 

@@ -190,6 +190,7 @@ class Services:
             "AERO_L2_MTU": str(mtu),
             "AERO_L2_MAX_FRAME_PAYLOAD": str(max(2_048, mtu + 14)),
             "AERO_L2_ALLOW_PRIVATE_IPS": "1",
+            "AERO_L2_NEW_FLOWS_PER_SECOND": "0",
             "DNS_UPSTREAMS": f"127.0.0.1:{self.names.port}",
         }
 

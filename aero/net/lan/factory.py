@@ -298,4 +298,5 @@ def guestRules(
         network=(int(plan.network.network_address), plan.mask),
         nameMemory=guests.nameMemory,
         maxRemembered=guests.maxRememberedAddresses,
+        newPerSecond=guests.newPerSecond,
     )

@@ -144,8 +144,9 @@ class NATProtocol(protocol.Protocol):
         self.address, self.port = addressNumber(host.host), host.port
         self._began = lan.clock.seconds()
         forwarded = lan.outside.forwards.find(self.address, self.port) is not None
-        refusal = lan.egress.tcpRefusal(self.address, self.port, self._began, forwarded)
-        if refusal:
+        egress, now = lan.egress, self._began
+        refusal = egress.tcpRefusal(self.address, self.port, now, forwarded)
+        if refusal := refusal or egress.flowRefusal(now):
             self._refuse(refusal)
             return
         self._count(1)

@@ -256,8 +256,9 @@ class UDPNat:
         lan = self._lan
         address, port = key[2], key[3]
         forward = self.forwards.find(address, port)
-        refusal = lan.egress.udpRefusal(address, port, now, forward is not None)
-        if refusal:
+        egress = lan.egress
+        refusal = egress.udpRefusal(address, port, now, forward is not None)
+        if refusal := refusal or egress.flowRefusal(now):
             lan.refused("udp", refusal, address, port)
             lan.driver.apply(RefuseUDP(*key, size, PROHIBITED))
             return None

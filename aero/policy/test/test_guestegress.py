@@ -213,6 +213,19 @@ class NameTests(SynchronousTestCase):
             self.assertEqual(egress.pingRefusal(address, self.now), found)
         return found
 
+    def test_rate(self) -> None:
+        """
+        A guest may begin so many connections and flows, ten seconds' worth of them at once (W41).
+        """
+        egress = GuestEgress(rules(newPerSecond=3))
+        now = 1_000.0
+        self.assertEqual({egress.flowRefusal(now) for _ in range(30)}, {""})
+        self.assertEqual(egress.flowRefusal(now), "rate")
+        self.assertEqual([egress.flowRefusal(now + 1.0) for _ in range(4)], ["", "", "", "rate"])
+        self.assertIn("3 new connections a second", list(egress.rules.sentences()))
+        free = GuestEgress(rules())
+        self.assertEqual({free.flowRefusal(now) for _ in range(5_000)}, {""})
+
     def test_unbound(self) -> None:
         """
         Without rules about names nothing is remembered.
