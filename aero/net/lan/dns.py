@@ -13,7 +13,7 @@ counted by, a bound on the questions under way, and a bound on how long it waits
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Final, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.logger import Logger
@@ -86,10 +86,14 @@ class GuestDNS:
         self._queries = metrics.counter(rows.L2_DNS_QUERIES)
         self._seconds = metrics.histogram(rows.DNS_SECONDS)
 
-    def ask(self, data: bytes, viaTCP: bool) -> Deferred[bytes] | None:
+    def ask(
+        self, data: bytes, viaTCP: bool, hasRoom: Callable[[int], bool] | None = None
+    ) -> Deferred[bytes] | None:
         """
         Answer a message.
 
+        @param hasRoom: Called with the size of an answer when it is there; where it returns
+            false, the answer becomes SERVFAIL, so that the guest asks again.
         @return: Fires with the answer, and fails only when it is cancelled; C{None} for what
             has no answer.
         """
@@ -103,6 +107,12 @@ class GuestDNS:
         answer = self._answer(query)
         if not viaTCP:
             answer.addCallback(self._fitted, query)
+        elif hasRoom is not None:
+            answer.addCallback(
+                lambda found: (
+                    found if hasRoom(len(found)) else answerWith(query, SERVFAIL, (), PAYLOAD_SIZE)
+                )
+            )
         return answer
 
     def stop(self) -> None:

@@ -1,13 +1,23 @@
-# -*- test-case-name: aero.net.lan.test.test_dns -*-
+# -*- test-case-name: aero.net.lan.test.test_dnsserver -*-
 """
 DNS for a guest over UDP and over TCP (RFC 1035 section 4.2, RFC 7766).
+
+A guest that asks over TCP and takes no answers is asked nothing more of: while its connection is
+full no question is read, and what was asked before that gets short answers. A connection thus
+holds no more than its send buffer, one answer, and L{MAX_UNDER_WAY} short ones.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReactorTime,
+)
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -21,6 +31,10 @@ PORT: Final = 53
 IDLE: Final = 30.0
 #: Questions of one connection under way, after which it is not read.
 MAX_UNDER_WAY: Final = 32
+#: Questions that are asked before others have their turn.
+MAX_AT_ONCE: Final = 64
+#: Bytes of an answer that is sent although the connection is full.
+SHORT: Final = 512
 
 
 class DNSDatagrams(DatagramProtocol):
@@ -43,7 +57,7 @@ class DNSDatagrams(DatagramProtocol):
             answer.addCallback(self.transport.write, addr)
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class DNSStream(Protocol):
     """
     DNS over one TCP connection. Answers are sent as they come (RFC 7766 section 6.2.1.1).
@@ -56,15 +70,18 @@ class DNSStream(Protocol):
         self._clock = clock
         self._buffer = b""
         self._underWay = 0
+        self._full = False
         self._paused = False
         self._ended = False
         self._timer: IdleTimer | None = None
+        self._later: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """
         The guest is connected.
         """
         self._timer = IdleTimer(self._clock, IDLE, self._expired)
+        self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -72,9 +89,23 @@ class DNSStream(Protocol):
         """
         if self._timer is not None:
             self._timer.touch()
-        buffer = self._buffer + data
-        offset = 0
-        while len(buffer) >= offset + 2:
+        self._buffer += data
+        self._read()
+
+    def _read(self) -> None:
+        """
+        Ask what is asked, until too much is under way or the guest takes no answers.
+        """
+        buffer = self._buffer
+        offset = asked = 0
+        while len(buffer) >= offset + 2 and self._timer is not None:
+            if self._full or self._underWay >= MAX_UNDER_WAY or asked >= MAX_AT_ONCE:
+                self._paused = True
+                self.transport.pauseProducing()
+                if asked >= MAX_AT_ONCE and self._later is None:
+                    self._later = self._clock.callLater(0, self._nextTurn)
+                break
+            asked += 1
             end = offset + 2 + int.from_bytes(buffer[offset : offset + 2], "big")
             if len(buffer) < end:
                 break
@@ -82,16 +113,23 @@ class DNSStream(Protocol):
             offset = end
         self._buffer = buffer[offset:]
 
+    def _nextTurn(self) -> None:
+        self._later = None
+        self._readOn()
+
     def _asked(self, message: bytes) -> None:
-        answer = self._dns.ask(message, viaTCP=True)
+        answer = self._dns.ask(message, viaTCP=True, hasRoom=self._hasRoom)
         if answer is None:
-            self.transport.loseConnection()
+            self._end()
             return
         self._underWay += 1
-        if self._underWay >= MAX_UNDER_WAY and not self._paused:
-            self._paused = True
-            self.transport.pauseProducing()
         answer.addCallback(self._answered)
+
+    def _hasRoom(self, size: int) -> bool:
+        """
+        Whether the guest may have an answer of some size.
+        """
+        return not self._full or size <= SHORT
 
     def _answered(self, message: bytes) -> None:
         self._underWay -= 1
@@ -99,19 +137,61 @@ class DNSStream(Protocol):
             return
         self.transport.write(len(message).to_bytes(2, "big") + message)
         if self._ended and not self._underWay:
-            self.transport.loseConnection()
-        elif self._paused and self._underWay < MAX_UNDER_WAY // 2:
+            self._end()
+        elif self._underWay < MAX_UNDER_WAY // 2:
+            self._readOn()
+
+    def _readOn(self) -> None:
+        """
+        Go on with the questions, if they were left for later and nothing is against it now.
+        """
+        if self._paused and not self._full:
             self._paused = False
-            self.transport.resumeProducing()
+            self._read()
+            if not self._paused and self._timer is not None:
+                self.transport.resumeProducing()
 
     def _expired(self) -> None:
         """
-        Nothing came for a while; questions under way are waited for.
+        Nothing was asked for a while, and no answers were taken that had to wait; questions
+        under way are waited for.
         """
         if self._underWay:
             self._timer = IdleTimer(self._clock, IDLE, self._expired)
         else:
-            self.transport.loseConnection()
+            self._end()
+
+    def _end(self) -> None:
+        """
+        Send what is written, and close.
+        """
+        self._stop()
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    # -- producer of answers
+
+    def pauseProducing(self) -> None:
+        """
+        The guest does not take its answers.
+        """
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """
+        It has taken them.
+        """
+        self._full = False
+        if self._timer is not None:
+            self._timer.touch()
+            self._readOn()
+
+    def stopProducing(self) -> None:
+        """
+        The guest is gone; C{connectionLost} says so too.
+        """
+
+    # -- the ends
 
     def readConnectionLost(self) -> None:
         """
@@ -119,7 +199,7 @@ class DNSStream(Protocol):
         """
         self._ended = True
         if not self._underWay:
-            self.transport.loseConnection()
+            self._end()
 
     def writeConnectionLost(self) -> None:
         """
@@ -130,9 +210,18 @@ class DNSStream(Protocol):
         """
         The guest is gone.
         """
+        self._stop()
+
+    def _stop(self) -> None:
+        """
+        Wait for nothing any more.
+        """
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
 
 
 class DNSFactory(Factory):

@@ -1,97 +1,18 @@
 """
-Tests for L{aero.net.lan.dns} and L{aero.net.lan.dnsserver}.
+Tests for L{aero.net.lan.dns}.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import dns.flags
 import dns.message
 import dns.rcode
-import dns.rrset
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import lan as rows
 from aero.net.dns.engine import Answer
-from aero.testing.guest import GuestTCP
-from aero.testing.lan import LANRig
 
-PUBLIC = "93.184.215.14"
-
-
-def reply(query: Any, *records: str, rcode: int = 0) -> bytes:
-    """
-    What an upstream answers, made by dnspython.
-
-    @param records: As in a zone file: owner, TTL, type and data.
-    """
-    asked = dns.message.make_query(_nameOf(query), query.qtype)
-    made = dns.message.make_response(asked, recursion_available=True)
-    made.set_rcode(dns.rcode.Rcode(rcode))
-    for record in records:
-        owner, ttl, rtype, data = record.split(" ", 3)
-        made.answer.append(dns.rrset.from_text(owner, int(ttl), "IN", rtype, data))
-    wire: bytes = made.to_wire()
-    return wire
-
-
-def _nameOf(query: Any) -> Any:
-    return dns.name.from_wire(query.name, 0)[0]
-
-
-class DNSRig(LANRig):
-    """
-    A LAN whose guest asks questions.
-    """
-
-    def ask(self, name: str, rtype: str = "A", **options: Any) -> None:
-        """
-        Send a question over UDP, to the gateway or C{to} somebody else.
-        """
-        to = options.pop("to", "10.0.2.2")
-        self.guest.sendDatagram(
-            5_300, to, 53, dns.message.make_query(name, rtype, **options).to_wire()
-        )
-        self.settle()
-
-    def upstream(self, *records: str, rcode: int = 0, index: int = -1) -> None:
-        """
-        Answer what was asked last.
-        """
-        self.dns.answer(reply(self.dns.queries[index][0], *records, rcode=rcode), index)
-        self.settle()
-
-    def answers(self) -> list[Any]:
-        """
-        The answers since the last call.
-        """
-        found = [dns.message.from_wire(each.data) for each in self.guest.datagrams]
-        self.guest.datagrams.clear()
-        return found
-
-    def answer(self) -> Any:
-        """
-        The one answer since the last call.
-        """
-        found = self.answers()
-        assert len(found) == 1, found
-        return found[0]
-
-    def resolve(self, name: str, *addresses: str, ttl: int = 60) -> Any:
-        """
-        A question about addresses, and its answer.
-        """
-        self.ask(name)
-        self.upstream(*(f"{name}. {ttl} A {address}" for address in addresses))
-        return self.answer()
-
-
-def addressesIn(message: Any) -> list[str]:
-    """
-    The addresses of an answer.
-    """
-    return [str(record) for rrset in message.answer for record in rrset if rrset.rdtype == 1]
+from .dnsrig import PUBLIC, DNSRig, addressesIn
 
 
 class AnswerTests(SynchronousTestCase):
@@ -418,92 +339,3 @@ class PolicyTests(SynchronousTestCase):
         rig = DNSRig()
         rig.ask("www.blocked.example", to="8.8.8.8")
         self.assertEqual(len(rig.network.sockets), 1)
-
-
-class StreamTests(SynchronousTestCase):
-    """
-    DNS over TCP.
-    """
-
-    def setUp(self) -> None:
-        self.rig = DNSRig()
-        self.guest: GuestTCP = self.rig.guest.connect("10.0.2.2", 53)
-        self.rig.settle()
-
-    def frame(self, name: str, rtype: str = "A") -> bytes:
-        wire: bytes = dns.message.make_query(name, rtype).to_wire()
-        return len(wire).to_bytes(2, "big") + wire
-
-    def answers(self) -> list[Any]:
-        found, data = [], self.guest.received
-        while data:
-            size = int.from_bytes(data[:2], "big")
-            found.append(dns.message.from_wire(data[2 : 2 + size]))
-            data = data[2 + size :]
-        return found
-
-    def test_pipelined(self) -> None:
-        """
-        Questions follow each other without waiting, in pieces of any size; answers come as
-        they are found, and are as long as they are.
-        """
-        for byte in self.frame("one.example") + self.frame("two.example", "TXT"):
-            self.guest.write(bytes((byte,)))
-        self.rig.settle()
-        self.assertEqual(len(self.rig.dns.queries), 2)
-        self.rig.upstream(*(f'two.example. 60 TXT "{"x" * 200}{n}"' for n in range(10)))
-        self.rig.upstream(f"one.example. 60 A {PUBLIC}", index=0)
-        first, second = self.answers()
-        self.assertEqual(len(first.answer[0]), 10)
-        self.assertEqual(addressesIn(second), [PUBLIC])
-
-    def test_halfClosed(self) -> None:
-        """
-        A guest that has asked everything may say so, and still gets its answers.
-        """
-        self.guest.write(self.frame("one.example"))
-        self.guest.close()
-        self.rig.settle()
-        self.assertFalse(self.guest.ended)
-        self.rig.upstream(f"one.example. 60 A {PUBLIC}")
-        self.assertEqual(len(self.answers()), 1)
-        self.assertTrue(self.guest.ended)
-
-    def test_idle(self) -> None:
-        """
-        A connection that nothing is asked on is closed.
-        """
-        self.rig.reactor.advance(31)
-        self.rig.settle()
-        self.assertTrue(self.guest.ended)
-
-    def test_nonsense(self) -> None:
-        """
-        A message that can have no answer ends the connection.
-        """
-        self.guest.write(b"\0\2hi")
-        self.rig.settle()
-        self.assertTrue(self.guest.ended)
-
-    def test_many(self) -> None:
-        """
-        A connection with many questions under way is not read until some are answered.
-        """
-        self.guest.write(b"".join(self.frame(f"n{n}.example") for n in range(100)))
-        self.rig.settle()
-        under = len(self.rig.dns.queries)
-        self.assertLess(under, 100)
-        done = 0
-        while done < 100:
-            self.rig.upstream(f"n{done}.example. 60 A {PUBLIC}", index=done)
-            done += 1
-        self.assertEqual(len(self.answers()), 100)
-
-    def test_stop(self) -> None:
-        """
-        The end of the tunnel leaves nothing behind.
-        """
-        self.guest.write(self.frame("one.example"))
-        self.rig.settle()
-        self.rig.lan.stop()
-        self.assertEqual(self.rig.reactor.getDelayedCalls(), [])
