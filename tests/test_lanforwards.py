@@ -117,9 +117,6 @@ class NamedTests(LANCase, SynchronousTestCase):
         server = self.serve(AERO_L2_UDP_FORWARD=f"{PLACE}:80=[::1]:{self.port}")
         self.assertEqual(self.reached(self.station(server), 80), b"six")
 
-    # The forward has the address written out, and so its answers are taken for a stranger's.
-    test_literalDatagrams.todo = "answers from a literal IPv6 target are dropped"  # type: ignore[attr-defined]
-
     def greeting(self, guest: Station, port: int) -> bytes:
         """
         Whom a connection reaches.

@@ -132,7 +132,11 @@ def _forward(value: str) -> Forward:
         target = classifyHost(host)
         if isinstance(target, IPTarget) and ":" in str(target) and not host.startswith("["):
             raise ValueError(expected)
-        return Forward(ipv4(address), u16(port), str(target), u16(hostPort))
+        leadsTo = str(target)
+        if isinstance(target, IPTarget):
+            # As a socket spells it, or answers from there would be those of a stranger.
+            leadsTo = str(ipaddress.ip_address(leadsTo))
+        return Forward(ipv4(address), u16(port), leadsTo, u16(hostPort))
     except ValueError:
         raise ValueError(expected) from None
 
