@@ -13,8 +13,9 @@ What a Twisted programmer expects of a socket holds here too:
     C{IHalfCloseableProtocol}. For others the guest's end is the end, once everything that was
     written has been sent.
   - C{loseConnection} sends what was written, then the end of the stream, and the protocol is
-    told C{ConnectionDone} without waiting for the guest. What the guest still sends is
-    dropped, for L{GuestConnection.lingerTimeout} seconds, and refused after that.
+    told C{ConnectionDone} without waiting for the guest. However slowly the guest takes it, it
+    gets everything, unless it takes nothing at all for L{GuestConnection.lingerTimeout}
+    seconds. What it still sends is dropped, for as long again, and refused after that.
   - No method calls back into the protocol before it has returned.
 
 L{GuestConnection.accept} and L{GuestConnection.reject} are new: whoever gets a connection
@@ -75,8 +76,11 @@ class GuestConnection:
     @ivar clientFactory: What made it, where it connects to the guest.
     """
 
-    #: Seconds that the guest may go on sending to a connection that was closed.
+    #: Seconds that the guest may go on sending to a connection that was closed, once it has
+    #: everything; and those for which it may take nothing before.
     lingerTimeout = 30.0
+    #: Seconds between two looks at what a guest has taken of a connection that was closed.
+    lingerInterval = 5.0
     #: Seconds between two looks whether a connection that is to be reset is empty.
     resetInterval = 0.05
 
@@ -122,7 +126,8 @@ class GuestConnection:
         self._detached = False
         self._linger: IDelayedCall | None = None
         self._sendBuffer = sendBuffer
-        self._resetBy = 0.0
+        self._lingerBy = 0.0
+        self._lingerRoom = 0
         self._producer: Any = None
         self._streaming = True
         self._producerPaused = False
@@ -235,7 +240,7 @@ class GuestConnection:
         reset reaches a program; after L{lingerTimeout} at the latest.
         """
         self._producer = None
-        self._resetBy = self._driver.clock.seconds() + self.lingerTimeout
+        self._lingerBy = self._driver.clock.seconds() + self.lingerTimeout
         self._resetWhenSent()
 
     # -- ITCPTransport: there is no system socket that these would be about
@@ -437,18 +442,37 @@ class GuestConnection:
         self._sendFin()
         self._end(error.ConnectionDone())
         if self._linger is None:
-            self._linger = self._driver.clock.callLater(self.lingerTimeout, self._lingered)
+            self._lingerBy = self._driver.clock.seconds() + self.lingerTimeout
+            self._lingerRoom = self.room()
+            self._lingerOn()
+
+    def _lingerOn(self) -> None:
+        """
+        Look again: in a while if the guest has everything, soon if not.
+        """
+        wait = self._lingerBy - self._driver.clock.seconds()
+        if self._lingerRoom < self._sendBuffer:
+            wait = min(wait, self.lingerInterval)
+        self._linger = self._driver.clock.callLater(max(0.0, wait), self._lingered)
 
     def _lingered(self) -> None:
         self._linger = None
-        self._driver.apply(AbortTCP(self.number))
+        now = self._driver.clock.seconds()
+        room = self.room()
+        if room > self._lingerRoom:
+            self._lingerRoom = room
+            self._lingerBy = now + self.lingerTimeout
+        if now >= self._lingerBy:
+            self._driver.apply(AbortTCP(self.number))
+        else:
+            self._lingerOn()
 
     def _resetWhenSent(self) -> None:
         self._linger = None
         if self._over is not None:
             return
         clock = self._driver.clock
-        if self.room() >= self._sendBuffer or clock.seconds() >= self._resetBy:
+        if self.room() >= self._sendBuffer or clock.seconds() >= self._lingerBy:
             self.abortConnection()
         else:
             self._linger = clock.callLater(self.resetInterval, self._resetWhenSent)

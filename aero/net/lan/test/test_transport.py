@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 from aero.net.lan.transport import GuestLost
 from aero.testing.guest import GuestTCP
 from aero.testing.lan import LANRig
+from aero.testing.packets import ACK
 
 from .recorders import HalfRecorder, Recorder
 
@@ -149,6 +150,58 @@ class ServerTests(SynchronousTestCase):
         self.rig.reactor.advance(server.transport.lingerTimeout)
         self.rig.settle()
         self.assertTrue(guest.wasReset)
+
+    def test_slowReader(self) -> None:
+        """
+        A guest that reads slowly gets everything that was written before the end, however long
+        that takes; from then on it has the time to end its own side.
+        """
+        guest, server = self.open(window=0)
+        server.transport.write(b"x" * 60_000)
+        server.transport.loseConnection()
+        acknowledge = guest._segment
+
+        def takeNoMore(*segment: Any) -> None:
+            guest.window = 0
+            acknowledge(*segment)
+
+        guest._segment = takeNoMore  # type: ignore[method-assign,assignment]
+        for second in range(3, 183, 3):
+            guest.window = 1_000
+            acknowledge(ACK)
+            self.rig.settle(2)
+            self.assertEqual(len(guest.received), second * 1_000 // 3)
+            self.rig.reactor.advance(3)
+        guest.window = 1_000
+        acknowledge(ACK)
+        self.rig.settle()
+        self.assertEqual((len(guest.received), guest.ended, guest.wasReset), (60_000, True, False))
+        for _ in range(24):
+            self.rig.reactor.advance(1)
+        self.rig.settle()
+        self.assertFalse(guest.wasReset)
+        for _ in range(9):
+            self.rig.reactor.advance(1)
+        self.rig.settle()
+        self.assertTrue(guest.wasReset)
+
+    def test_readsNothing(self) -> None:
+        """
+        A guest that takes nothing of what was written before the end is reset after a while,
+        although it says that it is there.
+        """
+        guest, server = self.open(window=0)
+        server.transport.write(b"x" * 100_000)
+        server.transport.loseConnection()
+        for _ in range(29):
+            guest.openWindow(0)
+            self.rig.reactor.advance(1)
+        self.rig.settle()
+        self.assertFalse(guest.wasReset)
+        self.rig.reactor.advance(1)
+        self.rig.settle()
+        self.assertTrue(guest.wasReset)
+        self.assertEqual(self.rig.lan.driver.stack.connections, 0)
 
     def test_abort(self) -> None:
         """
