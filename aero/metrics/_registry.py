@@ -5,7 +5,7 @@ The metrics of one process, made from the catalogue.
 
 from __future__ import annotations
 
-from typing import Iterable, TypeVar
+from typing import Callable, Iterable, TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -37,6 +37,7 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=True)
         self._metrics: dict[str, MetricWrapperBase] = {}
         self._events: dict[str, Events] = {}
+        self._publishers: list[Callable[[], object]] = []
         for row in rows:
             if isinstance(row, EventRow):
                 self._events[row.name] = Events(row)
@@ -92,10 +93,18 @@ class Metrics:
         names = dict(zip(row.labels, labels, strict=True))
         return self.registry.get_sample_value(row.name, names) or 0.0
 
+    def beforeExposition(self, publish: Callable[[], object]) -> None:
+        """
+        Have something called before every L{exposition}, for what is counted elsewhere.
+        """
+        self._publishers.append(publish)
+
     def exposition(self) -> bytes:
         """
         All metrics in Prometheus' text format 0.0.4.
         """
+        for publish in self._publishers:
+            publish()
         page = wholeNumbers(prometheus_client.generate_latest(self.registry))
         return page + b"".join(events.exposition() for events in self._events.values())
 

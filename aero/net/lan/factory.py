@@ -100,6 +100,7 @@ class LANFactory:
         self.plan = networkPlan(settings, maxFrame)
         self.rules = guestRules(lanEgress, egress, self.plan)
         self.lans: set[LAN] = set()
+        metrics.beforeExposition(self._publish)
         self._reactor = reactor
         self._metrics = metrics
         self._dns = dns
@@ -189,6 +190,10 @@ class LANFactory:
         """
         for lan in list(self.lans):
             lan.stop("shutdown")
+
+    def _publish(self) -> None:
+        for lan in self.lans:
+            lan.publish()
 
     def _stopped(self, lan: LAN) -> None:
         if lan in self.lans:

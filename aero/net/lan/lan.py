@@ -115,6 +115,7 @@ class LAN:
         self.outside = outside
         self.resolver = resolver
         self.stopped = False
+        self._published: dict[str, int] = {}
         self.pauseBytes = settings.sendBuffer * 2_048
         self.activeTCP = metrics.gauge(rows.L2_TCP_ACTIVE)
         self.connectFailed = metrics.counter(rows.L2_TCP_CONNECT_FAILED)
@@ -185,10 +186,7 @@ class LAN:
         self.driver.stop()
         self._connections.clear()
         self._opening.clear()
-        for drop, count in self.driver.stack.drops.items():
-            self.metrics.counter(rows.STACK_DROPS, drop).inc(count)
-        if self.driver.lostFrames:
-            self.metrics.counter(rows.STACK_DROPS, "backlog").inc(self.driver.lostFrames)
+        self.publish()
         self._stopped(self)
 
     # -- what runs in the LAN
@@ -286,6 +284,16 @@ class LAN:
         return number
 
     # -- accounts
+
+    def publish(self) -> None:
+        """
+        Add what the stack has dropped since the last call to the metrics.
+        """
+        dropped = {**self.driver.stack.drops, "backlog": self.driver.lostFrames}
+        for reason, count in dropped.items():
+            if new := count - self._published.get(reason, 0):
+                self.metrics.counter(rows.STACK_DROPS, reason).inc(new)
+        self._published = dropped
 
     def refused(self, wanted: str, reason: str, address: int, port: int) -> None:
         """

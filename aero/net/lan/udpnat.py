@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 #: Datagrams that wait while the name in a forward is looked up.
 _WAITING: Final = 16
+#: Bytes of all that waits so, of one guest.
+_WAITING_BYTES: Final = 262_144
 
 #: What the guest is told about an error, by its number.
 _CODES: Final = {
@@ -145,6 +147,7 @@ class UDPNat:
         self._flows: OrderedDict[Key, _Flow] = OrderedDict()
         self._bindings: dict[object, _Binding] = {}
         self._timer: IDelayedCall | None = None
+        self._waitingBytes = 0
         metrics = lan.metrics
         self._active = metrics.gauge(rows.L2_UDP_ACTIVE)
         self._sockets = metrics.gauge(rows.UDP_SOCKETS)
@@ -185,8 +188,11 @@ class UDPNat:
         flow.size = len(event.data)
         self._flows.move_to_end(key)
         if flow.remote is None:
-            if len(flow.waiting) < _WAITING:
+            if len(flow.waiting) < _WAITING and self._waitingBytes < _WAITING_BYTES:
                 flow.waiting.append(event.data)
+                self._waitingBytes += len(event.data)
+            else:
+                self._failed.inc()
             return
         self._send(flow, event.data)
 
@@ -295,7 +301,7 @@ class UDPNat:
         """
         if self._bind(flow, (host, port)):
             self._keep(flow)
-            waiting, flow.waiting = flow.waiting, []
+            waiting = self._unwait(flow)
             for data in waiting:
                 if flow.key in self._flows:
                     self._send(flow, data)
@@ -358,6 +364,14 @@ class UDPNat:
                 continue
         return None
 
+    def _unwait(self, flow: _Flow) -> list[bytes]:
+        """
+        Take what waits for the host of a forward.
+        """
+        waiting, flow.waiting = flow.waiting, []
+        self._waitingBytes -= sum(map(len, waiting))
+        return waiting
+
     def _send(self, flow: _Flow, data: bytes) -> None:
         assert flow.binding is not None and flow.binding.socket is not None
         assert flow.remote is not None
@@ -375,6 +389,7 @@ class UDPNat:
         if self._flows.pop(flow.key, None) is None:
             return
         self._active.dec()
+        self._unwait(flow)
         if flow.lookup is not None and not flow.lookup.called:
             flow.lookup.cancel()
         binding = flow.binding

@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import lan as rows
+from aero.net.lan import udpnat
+from aero.net.resolver import LookupFailed
 from aero.policy.forwards import Forward
 from aero.testing.lan import LANRig
 
@@ -339,6 +341,23 @@ class ForwardTests(FlowTests):
         sent = rig.network.sockets[0].sent
         self.assertEqual(sent[0], (b"0", ("192.0.2.9", 8_888)))
         self.assertEqual(len(sent), 16)
+        self.assertEqual(self.value(rows.L2_UDP_SEND_FAILED), 4)
+
+    def test_nameBytes(self) -> None:
+        """
+        What waits so is bounded in bytes over all of a guest's flows, and there is room again once
+        it went or is lost.
+        """
+        self.patch(udpnat, "_WAITING_BYTES", 3_000)
+        rig = self.rigFor()
+        for _ in range(3):
+            found: Deferred[list[str]] = Deferred()
+            rig.names.resolve = lambda name, found=found: found  # type: ignore[method-assign,misc]
+            before = self.value(rows.L2_UDP_SEND_FAILED)
+            for port in range(5_000, 5_010):
+                self.send(port, ("203.0.113.10", 8), bytes(1_000))
+            self.assertEqual(self.value(rows.L2_UDP_SEND_FAILED), before + 7)
+            found.errback(LookupFailed("echo.internal", "failed"))
 
     def test_unknownName(self) -> None:
         """
