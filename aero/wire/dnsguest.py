@@ -1,7 +1,8 @@
 # -*- test-case-name: aero.wire.test.test_dnsguest -*-
 """
-Answers that a guest gets from the DNS of its LAN, where they differ from what the resolver
-said: other TTLs, fewer addresses, or no more than that the answer is too long.
+Answers that a guest gets from the DNS of its LAN: what of them policy has to see, and where they
+differ from what the resolver said: other TTLs, fewer records, or no more than that the answer is
+too long.
 """
 
 from __future__ import annotations
@@ -9,10 +10,34 @@ from __future__ import annotations
 import struct
 from typing import Final, Iterable, Sequence
 
-from .dns import HEADER, HEADER_SIZE, IN, RCODE, RECORD_TAIL, TC, shortAnswer
+from aero.errors import DecodeError
+
+from .dns import (
+    CNAME,
+    HEADER,
+    HEADER_SIZE,
+    IN,
+    RCODE,
+    RECORD_TAIL,
+    TC,
+    A,
+    plainNameEnd,
+    readName,
+    shortAnswer,
+)
 from .dnsanswer import Record, ScannedAnswer
 from .dnsquery import Query, encodeOPT
 
+#: Types of records that say where and how a service is reached (RFC 9460).
+SVCB: Final = 64
+HTTPS: Final = 65
+#: Types of records that lead to a name or an address.
+LEADING: Final = frozenset({A, CNAME, SVCB, HTTPS})
+
+#: The parameter of a service that has IPv4 addresses (RFC 9460 section 7.3).
+_IPV4_HINT: Final = 4
+
+_PARAMETER: Final = struct.Struct(">HH")
 _FLAGS: Final = struct.Struct(">H")
 _TTL: Final = struct.Struct(">I")
 _TO_QUESTION: Final = (0xC000 | HEADER_SIZE).to_bytes(2, "big")
@@ -71,3 +96,81 @@ def isHostName(labels: Iterable[bytes]) -> bool:
     people have put into names is let through.
     """
     return all(0x21 <= byte != 0x7F for label in labels for byte in label)
+
+
+def leadingRecords(message: bytes) -> tuple[list[Record], int]:
+    """
+    The records of the answer section that lead to a name or an address. The data of C{SVCB} and
+    C{HTTPS} is as it came, and L{serviceHints} reads it; its names are never compressed.
+
+    @param message: An answer with one question.
+    @return: Them, and the offset behind the answer section.
+    @raise DecodeError: It is malformed up to there.
+    """
+    if len(message) < HEADER_SIZE:
+        raise DecodeError("a message is shorter than its header")
+    count = HEADER.unpack_from(message)[3]
+    offset = readName(message, HEADER_SIZE)[1] + 4
+    found: list[Record] = []
+    for _ in range(count):
+        name, offset = readName(message, offset)
+        if offset + 10 > len(message):
+            raise DecodeError("a record runs off the message")
+        rtype, rclass, ttl, length = RECORD_TAIL.unpack_from(message, offset)
+        offset += 10
+        end = offset + length
+        if end > len(message):
+            raise DecodeError("the data of a record runs off the message")
+        if rclass == IN and rtype in LEADING:
+            data = message[offset:end]
+            if rtype == CNAME:
+                data, after = readName(message, offset)
+                if after != end:
+                    raise DecodeError("a CNAME record has the wrong length")
+            elif rtype == A and length != 4:
+                raise DecodeError("an address record has the wrong length")
+            found.append(Record(name, rtype, ttl, data))
+        offset = end
+    return found, offset
+
+
+def serviceHints(data: bytes) -> tuple[bytes, tuple[int, ...]]:
+    """
+    Where a record of type C{SVCB} or C{HTTPS} leads.
+
+    @return: The name of its target in wire form, the root for the owner's own, and the IPv4
+        addresses it gives, as numbers.
+    @raise DecodeError: It is malformed (RFC 9460 section 2.2).
+    """
+    if len(data) < 3:
+        raise DecodeError("a service record is too short")
+    offset = plainNameEnd(data, 2)
+    target = data[2:offset]
+    addresses: tuple[int, ...] = ()
+    before = -1
+    while offset < len(data):
+        if offset + 4 > len(data):
+            raise DecodeError("a parameter of a service runs off its record")
+        key, length = _PARAMETER.unpack_from(data, offset)
+        end = offset + 4 + length
+        if end > len(data) or key <= before:
+            raise DecodeError("the parameters of a service are malformed")
+        if key == _IPV4_HINT:
+            if not length or length % 4:
+                raise DecodeError("the addresses of a service have the wrong length")
+            addresses = struct.unpack_from(f">{length // 4}I", data, offset + 4)
+        before, offset = key, end
+    return target, addresses
+
+
+def answersOnly(message: bytes, end: int) -> bytes:
+    """
+    An answer without its authority and additional sections. What is compressed points to what
+    is before it, so that nothing is missed.
+
+    @param end: Where the answer section ends.
+    """
+    made = bytearray(message[:end])
+    ident, flags, questions, answers, _, _ = HEADER.unpack_from(message)
+    HEADER.pack_into(made, 0, ident, flags, questions, answers, 0, 0)
+    return bytes(made)

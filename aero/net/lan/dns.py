@@ -13,7 +13,7 @@ counted by, a bound on the questions under way, and a bound on how long it waits
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Callable, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Final, Iterable, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.logger import Logger
@@ -29,6 +29,7 @@ from aero.wire.dns import (
     NOERROR,
     NXDOMAIN,
     QR,
+    RCODE,
     SERVFAIL,
     A,
     identify,
@@ -37,7 +38,15 @@ from aero.wire.dns import (
     shortAnswer,
 )
 from aero.wire.dnsanswer import Record, ScannedAnswer, addressRecords, answerFor, scanAnswer
-from aero.wire.dnsguest import answerWith, isHostName, truncated, withTTLs
+from aero.wire.dnsguest import (
+    answersOnly,
+    answerWith,
+    isHostName,
+    leadingRecords,
+    serviceHints,
+    truncated,
+    withTTLs,
+)
 from aero.wire.dnsquery import Query, parseQuery
 
 from ..dns.engine import Answer
@@ -170,18 +179,25 @@ class GuestDNS:
         The guest may not have a name: there is no such name. What addresses it has is of
         interest all the same, unless all are refused that no name led to.
         """
+        static = self._static.get(name)
+        if static is not None and not self._lan.egress.rules.needsName:
+            self._lan.nameRefused(refusal)
+            self._learn((static,), self._defaultTTL, self._lan.clock.seconds(), False)
+        else:
+            self._block(query, refusal)
+        return self._own(query, NXDOMAIN)
+
+    def _block(self, query: Query, refusal: str) -> None:
+        """
+        Count the refusal of a name, and find its addresses, to block them.
+        """
         lan = self._lan
         lan.nameRefused(refusal)
-        static = self._static.get(name)
-        if lan.egress.rules.needsName:
-            pass
-        elif static is not None:
-            self._learn((static,), self._defaultTTL, lan.clock.seconds(), False)
-        elif self._blockedLookups < MAX_BLOCKED_LOOKUPS and self._maxPending:
+        full = self._blockedLookups >= MAX_BLOCKED_LOOKUPS
+        if not (full or lan.egress.rules.needsName) and self._maxPending:
             self._blockedLookups += 1
             wanted = query._replace(qtype=A, edns=None)
             self._engine.query(wanted).addCallbacks(self._blockedFound, self._blockedLost)
-        return self._own(query, NXDOMAIN)
 
     def _blockedFound(self, answer: Answer) -> None:
         self._blockedLookups -= 1
@@ -225,7 +241,7 @@ class GuestDNS:
             return self._checked(query, answer)
 
         def failed(failure: Any) -> bytes:
-            failure.trap(CancelledError, TimeoutError)
+            failure.trap(CancelledError, TimeoutError, DecodeError)
             self._lan.dnsFailed.inc()
             return answerWith(query, SERVFAIL, (), PAYLOAD_SIZE)
 
@@ -234,57 +250,114 @@ class GuestDNS:
             self._seconds.observe(self._lan.clock.seconds() - began)
             return result
 
-        return lookup.addCallbacks(found, failed).addBoth(over)
+        return lookup.addCallback(found).addErrback(failed).addBoth(over)
 
     def _checked(self, query: Query, answer: Answer) -> bytes:
         """
-        What of an answer the guest may have.
+        What of an answer the guest may have. Rules hold for whatever leads somewhere, whichever
+        type was asked for: aliases, addresses, and the targets and addresses of services.
         """
-        now = self._lan.clock.seconds()
-        if query.qtype != A or answer.rcode != NOERROR:
-            if answer.rcode != NOERROR:
-                self._lan.dnsFailed.inc()
-            return self._capped(query, answer)
-        rules = self._lan.egress.rules
-        records = addressRecords(answer.message)
-        for record in records:
-            if record.rtype == CNAME:
-                refusal = rules.aliasRefusal(nameText(record.data))
-                if refusal:
-                    addresses = tuple(
-                        int.from_bytes(r.data, "big") for r in records if r.rtype == A
-                    )
-                    self._learn(addresses, record.ttl, now, False)
-                    self._lan.nameRefused(refusal)
-                    return answerWith(query, NXDOMAIN, (), PAYLOAD_SIZE)
-        refused: set[bytes] = set()
+        lan = self._lan
+        now = lan.clock.seconds()
+        if answer.rcode != NOERROR:
+            lan.dnsFailed.inc()
+        message = answer.message
+        records, end = leadingRecords(message)
+        refusal = self._aliasRefusal(records)
+        if refusal:
+            self._aliasRefused(query, records, now, refusal)
+            return answerWith(query, NXDOMAIN, (), PAYLOAD_SIZE)
         allowed: list[int] = []
+        kept: list[Record] = []
         for record in records:
-            if record.rtype == A:
-                address = int.from_bytes(record.data, "big")
-                if rules.addressRefusal(address):
-                    refused.add(record.data)
-                else:
-                    allowed.append(address)
-        if refused:
+            found, why = self._judged(record, now)
+            if why:
+                refusal = why
+            else:
+                kept.append(record)
+                allowed += found
+        if query.qtype != A or answer.rcode != NOERROR:
+            return self._otherType(query, message, end, kept, allowed, refusal)
+        if refusal:
             if not allowed:
-                self._lan.nameRefused("private")
+                lan.nameRefused(refusal)
                 return answerWith(query, NXDOMAIN, (), PAYLOAD_SIZE)
-            kept = [r for r in records if r.rtype in (A, CNAME) and r.data not in refused]
             message = answerWith(query, NOERROR, kept, PAYLOAD_SIZE)
-        else:
-            message = answer.message
-            if not allowed:
-                self._lan.dnsFailed.inc()
+        elif not allowed:
+            lan.dnsFailed.inc()
         scanned = withTTLs(scanAnswer(message), min(self._defaultTTL, self._maxTTL), self._maxTTL)
         if allowed:
             ttl = min((ttl for _, ttl in scanned.ttls), default=0)
             self._keep(query, scanned, ttl, now, tuple(allowed))
         return answerFor(query, scanned, 0, PAYLOAD_SIZE)
 
-    def _capped(self, query: Query, answer: Answer) -> bytes:
-        scanned = scanAnswer(answer.message)
-        return answerFor(query, withTTLs(scanned, 0, self._maxTTL), 0, PAYLOAD_SIZE)
+    def _otherType(
+        self,
+        query: Query,
+        message: bytes,
+        end: int,
+        kept: list[Record],
+        allowed: list[int],
+        refusal: str,
+    ) -> bytes:
+        """
+        An answer that is not about addresses, although it may have some.
+        """
+        lan = self._lan
+        if refusal:
+            lan.nameRefused(refusal)
+            message = answerWith(query, message[3] & RCODE, kept, PAYLOAD_SIZE)
+        elif lan.egress.rules.bindsNames and message[6:8] != b"\0\0":
+            # What else an upstream adds may be addresses of names that nobody asked about.
+            message = answersOnly(message, end)
+        scanned = withTTLs(scanAnswer(message), 0, self._maxTTL)
+        if allowed:
+            ttl = min((ttl for _, ttl in scanned.ttls), default=0)
+            self._learn(tuple(allowed), ttl, lan.clock.seconds(), True)
+        return answerFor(query, scanned, 0, PAYLOAD_SIZE)
+
+    def _aliasRefusal(self, records: Iterable[Record]) -> str:
+        """
+        Why the guest may not go where an alias leads.
+        """
+        refusalOf = self._lan.egress.rules.aliasRefusal
+        for record in records:
+            refusal = refusalOf(nameText(record.data)) if record.rtype == CNAME else ""
+            if refusal:
+                return refusal
+        return ""
+
+    def _aliasRefused(
+        self, query: Query, records: Iterable[Record], now: float, refusal: str
+    ) -> None:
+        """
+        An alias leads into a blocked domain, so that the addresses behind it are blocked.
+        """
+        addresses: list[int] = []
+        for record in records:
+            addresses += _leadsTo(record)[1]
+        if addresses:
+            ttl = min(record.ttl for record in records)
+            self._learn(tuple(addresses), ttl, now, False)
+            self._lan.nameRefused(refusal)
+        else:
+            self._block(query, refusal)
+
+    def _judged(self, record: Record, now: float) -> tuple[tuple[int, ...], str]:
+        """
+        The addresses of a record that the guest may have; or why it may not have the record.
+        """
+        rules = self._lan.egress.rules
+        target, addresses = _leadsTo(record)
+        refusal = rules.aliasRefusal(target) if target else ""
+        if refusal:
+            self._learn(addresses, record.ttl, now, False)
+            return (), refusal
+        for address in addresses:
+            refusal = rules.addressRefusal(address)
+            if refusal:
+                return (), refusal
+        return addresses, ""
 
     # -- what is remembered
 
@@ -305,3 +378,17 @@ class GuestDNS:
     def _learn(self, addresses: tuple[int, ...], ttl: float, now: float, allowed: bool) -> None:
         for address in addresses:
             self._lan.egress.learn(address, ttl, now, allowed)
+
+
+def _leadsTo(record: Record) -> tuple[str, tuple[int, ...]]:
+    """
+    The name that a service is at, if it is not its own, and the addresses of a record.
+
+    @raise DecodeError: It is malformed.
+    """
+    if record.rtype == A:
+        return "", (int.from_bytes(record.data, "big"),)
+    if record.rtype == CNAME:
+        return "", ()
+    target, addresses = serviceHints(record.data)
+    return nameText(target), addresses

@@ -6,11 +6,22 @@ from __future__ import annotations
 
 import dns.message
 import dns.rcode
+import dns.rrset
 from twisted.trial.unittest import SynchronousTestCase
 
-from aero.wire.dns import NOERROR, NXDOMAIN, A
+from aero.errors import DecodeError
+from aero.wire.dns import CNAME, NOERROR, NXDOMAIN, A
 from aero.wire.dnsanswer import Record, answerFor, scanAnswer
-from aero.wire.dnsguest import answerWith, isHostName, truncated, withTTLs
+from aero.wire.dnsguest import (
+    HTTPS,
+    answersOnly,
+    answerWith,
+    isHostName,
+    leadingRecords,
+    serviceHints,
+    truncated,
+    withTTLs,
+)
 from aero.wire.dnsquery import parseQuery
 
 #: The query of the reference's transcript, and its answer (l2.md section 16.7).
@@ -89,3 +100,103 @@ class AnswerTests(SynchronousTestCase):
         for label in (b"bad name", b"\0", b"tab\t", b"del\x7f"):
             self.assertFalse(isHostName([b"www", label]))
         self.assertTrue(isHostName([b"_http", b"xn--bcher-kva", "b\xfccher".encode(), b"a*b"]))
+
+
+def answerOf(*records: str) -> bytes:
+    """
+    An answer made by dnspython.
+
+    @param records: Owner, type and data.
+    """
+    made = dns.message.make_response(dns.message.make_query("www.example.com", "HTTPS"))
+    for record in records:
+        owner, rtype, data = record.split(" ", 2)
+        made.answer.append(dns.rrset.from_text(owner, 60, "IN", rtype, data))
+    wire: bytes = made.to_wire()
+    return wire
+
+
+class LeadingTests(SynchronousTestCase):
+    """
+    What in an answer leads somewhere.
+    """
+
+    answer = answerOf(
+        "www.example.com. CNAME edge.example.net.",
+        'edge.example.net. TXT "passed over"',
+        'edge.example.net. HTTPS 1 svc.example.net. alpn="h2,h3" port=8443 ipv4hint="1.2.3.4,5.6.7.8"'
+        ' ipv6hint="2001:db8::1"',
+        "edge.example.net. A 9.9.9.9",
+    )
+
+    def test_records(self) -> None:
+        """
+        Aliases, addresses and services are found, in their order, names without compression.
+        """
+        records, end = leadingRecords(self.answer)
+        self.assertEqual(end, len(self.answer))
+        self.assertEqual(
+            [(record.name, record.rtype) for record in records],
+            [
+                (b"\3www\7example\3com\0", CNAME),
+                (b"\4edge\7example\3net\0", HTTPS),
+                (b"\4edge\7example\3net\0", A),
+            ],
+        )
+        self.assertEqual(records[0].data, b"\4edge\7example\3net\0")
+        self.assertEqual(
+            serviceHints(records[1].data),
+            (b"\3svc\7example\3net\0", (0x01020304, 0x05060708)),
+        )
+
+    def test_ownTarget(self) -> None:
+        """
+        A service may be at its owner, and give no address.
+        """
+        for text in ("0 .", '1 . alpn="h2"'):
+            records, _ = leadingRecords(answerOf(f"www.example.com. HTTPS {text}"))
+            self.assertEqual(serviceHints(records[0].data), (b"\0", ()))
+
+    def test_truncated(self) -> None:
+        """
+        An answer that ends too early is malformed, wherever that is.
+        """
+        for size in range(len(self.answer)):
+            self.assertRaises(DecodeError, leadingRecords, self.answer[:size])
+
+    def test_malformedServices(self) -> None:
+        """
+        A service that ends in the middle of something is malformed, as are parameters out of
+        order or twice, and addresses of a wrong length.
+        """
+        data = leadingRecords(self.answer)[0][1].data
+        offset = 2 + len(serviceHints(data)[0])
+        whole = {offset}
+        while offset < len(data):
+            offset += 4 + int.from_bytes(data[offset + 2 : offset + 4], "big")
+            whole.add(offset)
+        for size in set(range(len(data))) - whole:
+            self.assertRaises(DecodeError, serviceHints, data[:size])
+        for parameters in (
+            "0004 0000",
+            "0004 0003 010203",
+            "0004 0005 0102030405",
+            "0004 0004 01020304 0001 0000",
+            "0004 0004 01020304 0004 0004 01020304",
+        ):
+            malformed = b"\0\1\0" + bytes.fromhex(parameters)
+            self.assertRaises(DecodeError, serviceHints, malformed)
+
+    def test_answersOnly(self) -> None:
+        """
+        What stands behind the answers is cut off; another implementation reads the rest.
+        """
+        made = dns.message.from_wire(self.answer)
+        made.authority.append(
+            dns.rrset.from_text("example.net.", 60, "IN", "NS", "ns.example.net.")
+        )
+        made.additional.append(dns.rrset.from_text("ns.example.net.", 60, "IN", "A", "1.1.1.1"))
+        whole = made.to_wire()
+        cut = dns.message.from_wire(answersOnly(whole, leadingRecords(whole)[1]))
+        self.assertEqual((cut.authority, cut.additional), ([], []))
+        self.assertEqual(cut.answer, made.answer)

@@ -7,12 +7,13 @@ from __future__ import annotations
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rrset
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import lan as rows
 from aero.net.dns.engine import Answer
 
-from .dnsrig import PUBLIC, DNSRig, addressesIn
+from .dnsrig import PUBLIC, DNSRig, addressesIn, reply
 
 
 class AnswerTests(SynchronousTestCase):
@@ -301,6 +302,102 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(rig.answer().rcode(), dns.rcode.NXDOMAIN)
         rig.guest.connect(PUBLIC, 80)
         self.assertEqual(rig.reactor.tcpClients, [])
+
+    def test_blockedAliasOfOtherTypes(self) -> None:
+        """
+        So it is whatever was asked for, and the addresses behind it are blocked: those in the
+        answer, and where it has none, those that a question about addresses would have got.
+        """
+        for rtype, data in (
+            ("TXT", '"hidden"'),
+            ("CNAME", ""),
+            ("HTTPS", f'1 . alpn="h2" ipv4hint="{PUBLIC}"'),
+        ):
+            rig = DNSRig(rules={"blockedDomains": ("tracker.example",)})
+            rig.ask("innocent.example", rtype)
+            records = ["innocent.example. 60 CNAME x.tracker.example."]
+            if data:
+                records.append(f"x.tracker.example. 60 {rtype} {data}")
+            rig.upstream(*records)
+            message = rig.answer()
+            self.assertEqual((message.rcode(), message.answer), (dns.rcode.NXDOMAIN, []))
+            self.assertEqual(rig.metrics.value(rows.REFUSALS, "dns", "domain"), 1)
+            if rtype != "HTTPS":
+                rig.upstream(records[0], f"x.tracker.example. 60 A {PUBLIC}")
+            rig.guest.connect(PUBLIC, 80)
+            self.assertEqual(rig.reactor.tcpClients, [])
+
+    def test_addressesOfServices(self) -> None:
+        """
+        The addresses in an answer about a service are the name's: with a list of allowed
+        domains they may be reached.
+        """
+        rig = DNSRig(rules={"allowedDomains": ("allowed.example",)})
+        rig.ask("www.allowed.example", "HTTPS")
+        text = f'1 . alpn="h2" ipv4hint="{PUBLIC}"'
+        rig.upstream(f"www.allowed.example. 60 HTTPS {text}")
+        self.assertEqual(
+            [rrset.to_text() for rrset in rig.answer().answer],
+            [f"www.allowed.example. 60 IN HTTPS {text}"],
+        )
+        rig.guest.connect(PUBLIC, 443)
+        self.assertEqual(len(rig.reactor.tcpClients), 1)
+
+    def test_refusedServices(self) -> None:
+        """
+        A service at a private address or in a blocked domain is left out; one of many, without
+        the others, and the guest may still ask for addresses.
+        """
+        for refused, reason in (
+            ('1 . ipv4hint="192.168.1.1"', "private"),
+            (f'1 x.tracker.example. ipv4hint="{PUBLIC}"', "domain"),
+            ("0 tracker.example.", "domain"),
+        ):
+            for others in (["2 . port=8443"], []):
+                rig = DNSRig(rules={"blockedDomains": ("tracker.example",)})
+                rig.ask("www.example.com", "HTTPS")
+                texts = [refused, *others]
+                rig.upstream(*(f"www.example.com. 60 HTTPS {text}" for text in texts))
+                message = rig.answer()
+                self.assertEqual(message.rcode(), dns.rcode.NOERROR)
+                left = [str(record) for rrset in message.answer for record in rrset]
+                self.assertEqual(left, ['2 . port="8443"'] if others else [])
+                self.assertEqual(rig.metrics.value(rows.REFUSALS, "dns", reason), 1)
+                self.assertEqual(rig.metrics.value(rows.L2_POLICY_DENIED), 1)
+                rig.guest.connect(PUBLIC, 80)
+                allowed = "x.tracker" not in refused
+                self.assertEqual(len(rig.reactor.tcpClients), int(allowed))
+
+    def test_additional(self) -> None:
+        """
+        With rules about names a guest gets nothing but the answer: an upstream may add addresses
+        of names that it would not be told.
+        """
+        for blocked in ((), ("tracker.example",)):
+            rig = DNSRig(rules={"blockedDomains": blocked})
+            rig.ask("example.com", "MX", use_edns=0)
+            wire = dns.message.from_wire(
+                reply(rig.dns.queries[-1][0], "example.com. 60 MX 10 x.tracker.example.")
+            )
+            extra = dns.rrset.from_text("x.tracker.example.", 60, "IN", "A", PUBLIC)
+            wire.additional.append(extra)
+            rig.dns.answer(wire.to_wire())
+            rig.settle()
+            message = rig.answer()
+            self.assertEqual((message.edns, len(message.answer)), (0, 1))
+            self.assertEqual(len(message.additional), 0 if blocked else 1)
+
+    def test_malformedService(self) -> None:
+        """
+        An answer that cannot be read is none.
+        """
+        rig = DNSRig()
+        rig.ask("www.example.com", "HTTPS")
+        whole = reply(rig.dns.queries[-1][0], 'www.example.com. 60 HTTPS 1 . ipv4hint="1.2.3.4"')
+        rig.dns.answer(whole[:-6] + b"\0\x09" + whole[-4:])
+        rig.settle()
+        self.assertEqual(rig.answer().rcode(), dns.rcode.SERVFAIL)
+        self.assertEqual(rig.metrics.value(rows.L2_DNS_FAILED), 1)
 
     def test_allowList(self) -> None:
         """
