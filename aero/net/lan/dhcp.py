@@ -4,7 +4,8 @@ The DHCP server of a guest's LAN (RFC 2131, l2.md section 16.4).
 
 There is one address to give, and whoever asks gets it: the guest may come back with another
 MAC address, out of a snapshot or because somebody changed it, and is still the guest. Only
-when a client says that the address is in use already (DECLINE) the next one is offered.
+when a client says that the address is in use already (DECLINE) the next one is offered that the
+LAN does not answer for itself, as it does for what listens in it and for forwards.
 
 Every OFFER and ACK for a client without an address leaves twice, by broadcast and to the
 client's MAC address: there are clients that take only one of them, and none that minds both.
@@ -13,7 +14,7 @@ client's MAC address: there are clients that take only one of them, and none tha
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Collection, NamedTuple
 
 from twisted.internet.protocol import DatagramProtocol
 
@@ -93,11 +94,16 @@ class DHCPServer(DatagramProtocol):
         settings: LANSettings,
         metrics: Metrics,
         seconds: Callable[[], float],
+        owned: Collection[int],
     ) -> None:
+        """
+        @param owned: The addresses that the LAN answers for now; it may change at any time.
+        """
         self.lease: Lease | None = None
         self._plan = plan
         self._metrics = metrics
         self._seconds = seconds
+        self._owned = owned
         self._leaseTime = settings.leaseTime
         self._offered = plan.guest
         self._values = _optionValues(plan, settings)
@@ -107,7 +113,7 @@ class DHCPServer(DatagramProtocol):
         """
         The address that the guest has, or would be given.
         """
-        return self._offered
+        return self._free() or self._offered
 
     def frameDatagramReceived(
         self, data: bytes, address: tuple[str, int], hardwareAddress: bytes
@@ -127,7 +133,9 @@ class DHCPServer(DatagramProtocol):
         kind = request.kind
         self._count(dhcp.NAMES[kind])
         if kind == dhcp.DISCOVER:
-            self._reply(request, dhcp.OFFER, self._offered)
+            free = self._free()
+            if free:
+                self._reply(request, dhcp.OFFER, free)
         elif kind == dhcp.REQUEST:
             self._requested(request)
         elif kind == dhcp.INFORM and request.ciaddr:
@@ -146,20 +154,21 @@ class DHCPServer(DatagramProtocol):
         """
         if not self._isForUs(request):
             return  # SELECTING: it took the offer of another server
+        free = self._free()
         wanted = request.address(dhcp.REQUESTED_ADDRESS)
         if wanted is None:
-            wanted = request.ciaddr or self._offered  # RENEWING, REBINDING
-        if wanted != self._offered:
+            wanted = request.ciaddr or free  # RENEWING, REBINDING
+        if not free or wanted != free:
             self._refuse(request)
             return
         name = request.options.get(dhcp.HOST_NAME, b"").rstrip(b"\0")[:255]
         self.lease = Lease(
-            self._offered,
+            free,
             request.hardwareAddress,
             name.decode("utf-8", "replace"),
             self._seconds() + self._leaseTime,
         )
-        self._reply(request, dhcp.ACK, self._offered)
+        self._reply(request, dhcp.ACK, free)
 
     def _declined(self, request: dhcp.Message) -> None:
         """
@@ -168,11 +177,27 @@ class DHCPServer(DatagramProtocol):
         if request.address(dhcp.REQUESTED_ADDRESS) != self._offered:
             return
         self.lease = None
+        self._offered = self._following()
+
+    def _free(self) -> int:
+        """
+        The address to give; 0 if the LAN itself has them all.
+        """
+        if self._offered in self._owned:
+            self._offered = self._following()
+        return 0 if self._offered in self._owned else self._offered
+
+    def _following(self) -> int:
+        """
+        The next address that is not the LAN's own, if there is one.
+        """
         first, last = int(self._plan.network[1]), int(self._plan.network[-2])
-        following = self._offered + 1 if self._offered < last else first
-        if following == self._plan.gateway:
-            following = following + 1 if following < last else first
-        self._offered = following
+        address = self._offered
+        for _ in range(len(self._owned) + 1):
+            address = address + 1 if address < last else first
+            if address not in self._owned:
+                break
+        return address
 
     def _isForUs(self, request: dhcp.Message) -> bool:
         """
@@ -191,6 +216,7 @@ class DHCPServer(DatagramProtocol):
             dhcp.LEASE_TIME: self._leaseTime.to_bytes(4, "big"),
             dhcp.RENEWAL_TIME: (self._leaseTime // 2).to_bytes(4, "big"),
             dhcp.REBINDING_TIME: (self._leaseTime * 7 // 8).to_bytes(4, "big"),
+            **_identity(request),
             **self._wanted(request),
         }
         data = self._message(request, address, options)
@@ -210,6 +236,7 @@ class DHCPServer(DatagramProtocol):
             dhcp.MESSAGE_TYPE: bytes((dhcp.ACK,)),
             dhcp.SERVER_IDENTIFIER: self._plan.gateway.to_bytes(4, "big"),
             **{code: self._values[code] for code in _ALWAYS},
+            **_identity(request),
             **self._wanted(request),
         }
         self._count(dhcp.NAMES[dhcp.ACK])
@@ -222,6 +249,7 @@ class DHCPServer(DatagramProtocol):
         options = {
             dhcp.MESSAGE_TYPE: bytes((dhcp.NAK,)),
             dhcp.SERVER_IDENTIFIER: self._plan.gateway.to_bytes(4, "big"),
+            **_identity(request),
             dhcp.MESSAGE: b"this address is not yours here",
         }
         self._count(dhcp.NAMES[dhcp.NAK])
@@ -257,6 +285,14 @@ class DHCPServer(DatagramProtocol):
 
     def _count(self, message: str) -> None:
         self._metrics.counter(rows.DHCP, message).inc()
+
+
+def _identity(request: dhcp.Message) -> dict[int, bytes]:
+    """
+    What a client calls itself, which every answer repeats as it came (RFC 6842 section 3).
+    """
+    named = request.options.get(dhcp.CLIENT_IDENTIFIER)
+    return {} if named is None else {dhcp.CLIENT_IDENTIFIER: named}
 
 
 def _optionValues(plan: NetworkPlan, settings: LANSettings) -> dict[int, bytes]:

@@ -174,7 +174,13 @@ class LANFactory:
             openSocket=self._openSocket,
         )
         lan.pings = Pings(lan)
-        lan.dhcp = DHCPServer(self.plan, self.settings, self._metrics, reactor.seconds)
+        lan.dhcp = DHCPServer(
+            self.plan,
+            self.settings,
+            self._metrics,
+            reactor.seconds,
+            stack.addresses.owned,
+        )
         lan.dns = GuestDNS(lan, self._dns)
         lan.listenUDP(SERVER_PORT, lan.dhcp)
         lan.listenUDP(DNS_PORT, DNSDatagrams(lan.dns))

@@ -4,12 +4,14 @@ Tests for L{aero.net.lan.dhcp}.
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
-from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import lan as rows
+from aero.policy.forwards import Forward
 from aero.settings._lanparsers import StaticRoute
 from aero.testing.lan import LANRig
 from aero.testing.packets import BROADCAST, packed, readPacket
@@ -176,6 +178,53 @@ class LeaseTests(SynchronousTestCase):
         self.assertEqual(len(seen), 253)
         self.assertNotIn("10.0.2.2", seen)
 
+    def test_owned(self) -> None:
+        """
+        An address that the LAN answers for is never offered: not that of a forward, nor one that
+        something listens at, even if it was the guest's before. The client's probe of what it
+        is offered gets no answer.
+        """
+        forwards = (
+            Forward(0x0A000210, 80, "127.0.0.1", 8_080),
+            Forward(0x0A000211, 80, "127.0.0.1", 8_080),
+        )
+        self.rig = rig = LANRig(tcpForwards=forwards)
+        self.guest = rig.guest
+        self.guest.askForLease()
+        self.answers()
+        self.guest.sendDHCP(DECLINE, [(50, GUEST), (54, GATEWAY)])
+        self.guest.sendDHCP(DISCOVER)
+        self.assertEqual(self.answers(), [(OFFER, "10.0.2.18")] * 2)
+        self.guest.askWho("10.0.2.18", "0.0.0.0")
+        self.assertEqual(self.guest.arps, [])
+        self.request((50, packed("10.0.2.18")), (54, GATEWAY))
+        self.assertEqual(self.answers(), [(ACK, "10.0.2.18")] * 2)
+        server: Any = Factory()
+        server.noisy = False
+        rig.lan.listenTCP(80, server, "10.0.2.18")
+        self.request((50, packed("10.0.2.18")))
+        self.assertEqual(self.answers(), [(NAK, "0.0.0.0")])
+        self.assertEqual(rig.lan.guestAddress, "10.0.2.19")
+        self.guest.sendDHCP(DISCOVER)
+        self.assertEqual(self.answers(), [(OFFER, "10.0.2.19")] * 2)
+
+    def test_allOwned(self) -> None:
+        """
+        Where the LAN answers for every address, none is offered.
+        """
+        self.rig = rig = LANRig(subnet=ip_network("10.0.2.0/30"))
+        self.guest = rig.guest
+        self.guest.sendDHCP(DECLINE, [(50, packed("10.0.2.1")), (54, GATEWAY)])
+        self.guest.sendDHCP(DISCOVER)
+        self.assertEqual(self.answers(), [(OFFER, "10.0.2.1")] * 2)
+        server: Any = Factory()
+        server.noisy = False
+        rig.lan.listenTCP(80, server, "10.0.2.1")
+        self.guest.sendDHCP(DISCOVER)
+        self.assertEqual(self.answers(), [])
+        self.request((50, packed("10.0.2.1")), (54, GATEWAY))
+        self.assertEqual(self.answers(), [(NAK, "0.0.0.0")])
+
     def test_inform(self) -> None:
         """
         A client with an address of its own gets the options and no lease.
@@ -264,6 +313,25 @@ class OptionTests(SynchronousTestCase):
         found = self.options(LANRig())
         self.assertEqual(int.from_bytes(found[26], "big"), 1_500)
         self.assertEqual(found[28], packed("10.0.2.255"))
+
+    def test_identifier(self) -> None:
+        """
+        What a client calls itself comes back as it came, in every answer and in none to a client
+        that does not (RFC 6842 section 3).
+        """
+        rig = LANRig()
+        for identifier in (b"\1" + rig.guest.mac, b"\xff" + bytes(range(90))):
+            for kind, asked, ciaddr in (
+                (DISCOVER, (), "0.0.0.0"),
+                (REQUEST, ((50, GUEST),), "0.0.0.0"),
+                (REQUEST, ((50, packed("10.0.2.99")),), "0.0.0.0"),
+                (INFORM, (), "10.0.2.15"),
+            ):
+                for sent in (identifier, None):
+                    named = () if sent is None else ((61, sent),)
+                    rig.guest.offers.clear()
+                    rig.guest.sendDHCP(kind, (*asked, *named), ciaddr=ciaddr)
+                    self.assertEqual(rig.guest.offers[-1][2].get(61), sent)
 
     def test_size(self) -> None:
         """
