@@ -80,6 +80,8 @@ class UDPReceived(NamedTuple):
     limited or the network's broadcast address. None is for a group.
 
     @ivar hardwareAddress: The MAC address it came from.
+    @ivar everybody: Whether it was sent to every station, which the MAC address may say although
+        the destination does not. Such a one is not forwarded, nor answered with an error.
     """
 
     source: int
@@ -88,6 +90,7 @@ class UDPReceived(NamedTuple):
     destinationPort: int
     data: bytes
     hardwareAddress: bytes
+    everybody: bool = False
 
 
 class EchoRequested(NamedTuple):

@@ -56,6 +56,9 @@ class IPv4:
 
     @ivar protocols: The receivers by protocol number; for everybody to change.
     @ivar station: The MAC address that sent the packet that is being handled.
+    @ivar everybody: Whether that packet was sent to every station, by its IPv4 address or its
+        MAC address; whoever gets it forwards it to nobody, and answers with no error
+        (RFC 1812 section 5.3.4, RFC 1122 section 3.2.2).
     @ivar sendError: Called with type and code of an ICMP error, the packet it is about, and the
         time.
     @ivar gatewaySought: Called with the time when a frame for the outside is addressed to a
@@ -77,6 +80,7 @@ class IPv4:
         """
         self.protocols: dict[int, PacketReceiver] = {}
         self.station = b""
+        self.everybody = False
         self.sendError = sendError
         self.gatewaySought = gatewaySought
         self._addresses = addresses
@@ -139,7 +143,12 @@ class IPv4:
             self._drop("ipBroadcast")
             return
         self.station = station
+        self.everybody = toAll
         if packet[6] & 0x3F or packet[7]:
+            if toAll and not self._addresses.isBroadcast(destination):
+                # What is missing would be told as an error.
+                self._drop("ipBroadcast")
+                return
             whole = self._reassembly.fragmentReceived(packet, now)
             if whole is None:
                 return

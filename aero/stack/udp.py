@@ -32,7 +32,7 @@ class UDP:
         drop: Callable[[str], None],
     ) -> None:
         """
-        @param ip: Knows which station a packet came from.
+        @param ip: Knows which station a packet came from, and whether it was for all of them.
         @param emit: Called with what the outside is to know.
         @param drop: Called with the reason why a datagram was lost.
         """
@@ -61,6 +61,7 @@ class UDP:
                 packet[offset + 2] << 8 | packet[offset + 3],
                 packet[offset + udp.HEADER : offset + size],
                 self._ip.station,
+                self._ip.everybody,
             )
         )
 

@@ -437,7 +437,7 @@ class LAN:
     # -- UDP and ICMP events
 
     def _datagramReceived(self, event: UDPReceived) -> None:
-        source, sourcePort, destination, port, data, hardwareAddress = event
+        source, sourcePort, destination, port, data, hardwareAddress, everybody = event
         plan = self.plan
         if sourcePort == CLIENT_PORT and port == SERVER_PORT:
             destination = plan.gateway  # whatever address such a client could think of
@@ -449,7 +449,7 @@ class LAN:
         if listening is not None:
             listening.datagramReceived(data, source, sourcePort, hardwareAddress)
             return
-        if broadcast or destination >> 28 == 0xE:
+        if everybody or destination >> 28 == 0xE:
             return  # nobody else is there to hear it
         if self.udp.forwards.find(destination, port) is None:
             if self._onLink(destination):
@@ -466,7 +466,7 @@ class LAN:
         """
         Answer a question to a DNS server elsewhere, which does not know the rules about names.
         """
-        source, sourcePort, destination, port, data, _ = event
+        source, sourcePort, destination, port, data = event[:5]
         answer = self.dns.ask(data, viaTCP=False)
         if answer is not None:
             answer.addCallback(

@@ -12,7 +12,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.stack.commands import RefuseUDP, SendUDP
 from aero.stack.events import UDPReceived
 
-from .fixtures import BROADCAST_MAC, GATEWAY, GUEST, GUEST_MAC, REMOTE, Guest, number
+from .fixtures import (
+    BROADCAST_MAC,
+    GATEWAY,
+    GATEWAY_MAC,
+    GUEST,
+    GUEST_MAC,
+    REMOTE,
+    Guest,
+    number,
+)
 
 STATION = bytes.fromhex(GUEST_MAC.replace(":", ""))
 
@@ -30,14 +39,42 @@ class ReceivedTests(SynchronousTestCase):
 
     def test_everybody(self) -> None:
         """
-        Whoever a datagram is for, it is an event.
+        Whoever a datagram is for, it is an event, which says whether that is everybody: by its
+        address or by the frame's.
         """
-        for destination in (REMOTE, GATEWAY, "10.0.2.255", "255.255.255.255"):
-            self.guest.send(UDP(sport=68, dport=67) / Raw(b"data"), destination=destination)
-            self.assertEqual(
-                self.guest.events(),
-                [UDPReceived(number(GUEST), 68, number(destination), 67, b"data", STATION)],
-            )
+        for destination, everybody in (
+            (REMOTE, False),
+            (GATEWAY, False),
+            ("10.0.2.255", True),
+            ("255.255.255.255", True),
+        ):
+            packet = IP(src=GUEST, dst=destination) / UDP(sport=68, dport=67) / Raw(b"data")
+            for station in (GATEWAY_MAC, BROADCAST_MAC, "01:00:5e:00:00:01"):
+                self.guest.sendFrame(Ether(src=GUEST_MAC, dst=station) / packet)
+                self.assertEqual(
+                    self.guest.events(),
+                    [
+                        UDPReceived(
+                            number(GUEST),
+                            68,
+                            number(destination),
+                            67,
+                            b"data",
+                            STATION,
+                            everybody or station != GATEWAY_MAC,
+                        )
+                    ],
+                )
+
+    def test_fragmentToEverybody(self) -> None:
+        """
+        A fragment in a frame to every station that is for one of them is dropped: there would be
+        an error about the others that never come.
+        """
+        whole = IP(src=GUEST, dst=GATEWAY, id=5) / UDP(sport=1, dport=2) / Raw(bytes(1_000))
+        for piece in whole.fragment(800):
+            self.guest.sendFrame(Ether(src=GUEST_MAC, dst=BROADCAST_MAC) / piece)
+        self.assertEqual((self.guest.events(), self.guest.drops()), ([], {"ipBroadcast": 2}))
 
     def test_withoutAddress(self) -> None:
         """
@@ -47,7 +84,7 @@ class ReceivedTests(SynchronousTestCase):
         frame /= IP(src="0.0.0.0", dst="255.255.255.255")
         self.guest.sendFrame(frame / UDP(sport=68, dport=67) / Raw(b"discover"))
         self.assertEqual(
-            self.guest.events(), [UDPReceived(0, 68, 0xFFFFFFFF, 67, b"discover", STATION)]
+            self.guest.events(), [UDPReceived(0, 68, 0xFFFFFFFF, 67, b"discover", STATION, True)]
         )
         self.assertEqual(self.guest.stack.stations, {})
 

@@ -10,6 +10,7 @@ import struct
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import DatagramProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import lan as rows
@@ -17,6 +18,7 @@ from aero.net.lan import udpnat
 from aero.net.resolver import LookupFailed
 from aero.policy.forwards import Forward
 from aero.testing.lan import LANRig
+from aero.testing.packets import BROADCAST, UDP, ipFrame
 
 REMOTE = ("93.184.215.14", 4_000)
 OTHER = ("93.184.215.15", 4_000)
@@ -62,6 +64,30 @@ class FlowTests(SynchronousTestCase):
         self.assertEqual(self.got(), [(REMOTE, 5_000, b"pong")])
         self.assertEqual(self.value(rows.BYTES, "udp", "up"), 4)
         self.assertEqual(self.value(rows.BYTES, "udp", "down"), 4)
+
+    def test_everybody(self) -> None:
+        """
+        A datagram in a frame to every station is for who listens in the LAN. It is not
+        forwarded, and there is no error about it (RFC 1812 section 5.3.4, RFC 1122 section 3.2.2).
+        """
+        forward = Forward(0x0A000263, 4_000, "127.0.0.1", 4_000)
+        rig = self.rigFor(udpForwards=(forward,))
+        heard: list[bytes] = []
+        server: Any = DatagramProtocol()
+        server.noisy = False
+        server.datagramReceived = lambda data, address: heard.append(data)
+        rig.lan.listenUDP(4_000, server)
+        guest = rig.guest
+        guest.askForLease()
+        places = (REMOTE[0], "192.168.1.1", "10.0.2.99", "10.0.2.98", "10.0.2.2")
+        for port in (4_000, 4_001):
+            for place in places:
+                datagram = guest._datagram(guest.address, 5_000, place, port, b"hello")
+                frame = ipFrame(BROADCAST, guest.mac, guest.address, place, UDP, datagram)
+                guest.send(frame)
+                rig.settle()
+        self.assertEqual((heard, rig.network.sockets, guest.errors), ([b"hello"], [], []))
+        self.assertEqual(self.value(rows.L2_POLICY_DENIED), 0)
 
     def test_sharedPort(self) -> None:
         """
