@@ -111,6 +111,23 @@ class SendEchoReply(NamedTuple):
     ttl: int = 64
 
 
+class RefuseEcho(NamedTuple):
+    """
+    Tell the guest that its ping was not sent.
+
+    All but the last are those of the C{EchoRequested} it is about.
+
+    @ivar code: As C{RefuseUDP} has it.
+    """
+
+    source: int
+    destination: int
+    identifier: int
+    sequence: int
+    data: bytes
+    code: int
+
+
 class RefuseUDP(NamedTuple):
     """
     Tell the guest that its datagram was not delivered (RFC 1122 section 4.1.3.1).
@@ -140,5 +157,6 @@ Command = Union[
     AbortTCP,
     SendUDP,
     SendEchoReply,
+    RefuseEcho,
     RefuseUDP,
 ]

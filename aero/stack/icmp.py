@@ -89,6 +89,26 @@ class ICMP:
         message = icmpv4.build(icmpv4.ECHO_REPLY, 0, identifier << 16 | sequence, data)
         self._output.send(source, destination, ipv4.ICMP, message, now, ttl=ttl)
 
+    def refuseEcho(
+        self,
+        source: int,
+        destination: int,
+        identifier: int,
+        sequence: int,
+        data: bytes,
+        code: int,
+        now: float,
+    ) -> None:
+        """
+        Tell the guest that its ping was not sent. The packet is made again from what is known of
+        it, by which a guest finds who pings.
+
+        @param code: The code of L{icmpv4.UNREACHABLE}.
+        """
+        message = icmpv4.build(icmpv4.ECHO_REQUEST, 0, identifier << 16 | sequence, data)
+        header = ipv4.buildHeader(source, destination, ipv4.ICMP, len(message), 0)
+        self.sendError(icmpv4.UNREACHABLE, code, header + message, now)
+
     def sendError(
         self, kind: int, code: int, packet: bytes, now: float, source: int | None = None
     ) -> None:

@@ -27,7 +27,7 @@ from aero.wire import ethernet, icmpv4, ipv4
 
 from .addresses import Addresses
 from .arp import ARP
-from .commands import Command, RefuseUDP, SendEchoReply, SendUDP
+from .commands import Command, RefuseEcho, RefuseUDP, SendEchoReply, SendUDP
 from .config import StackConfig
 from .ethernet import Ethernet, FrameReceiver
 from .events import Event
@@ -182,6 +182,8 @@ class Stack:
             self.icmp.sendEchoReply(*command, now)
         elif isinstance(command, RefuseUDP):
             self.udp.refuse(*command, now)
+        elif isinstance(command, RefuseEcho):
+            self.icmp.refuseEcho(*command, now)
         else:
             self.tcp.apply(command, now)
 

@@ -2,9 +2,9 @@
 """
 Pings of a guest to the outside, through the system's unprivileged ping sockets (icmp(7)).
 
-A ping that this server cannot send, or may not, gets no answer: a wrong one would be worse than
-none. Where the system has no ping sockets, or this user's group is not in
-C{net.ipv4.ping_group_range}, that is every ping.
+A ping that the policy refuses is answered with an ICMP error (prohibited). One that this server
+cannot send gets no answer: a wrong one would be worse than none. Where the system has no ping
+sockets, or this user's group is not in C{net.ipv4.ping_group_range}, that is every ping.
 
 The system chooses the identifier of a ping socket, so that each identifier of the guest has a
 socket of its own for a while.
@@ -24,9 +24,9 @@ from zope.interface import implementer
 
 from aero.metrics import lan as rows
 from aero.policy.quota import TokenBuckets
-from aero.stack.commands import SendEchoReply
+from aero.stack.commands import RefuseEcho, SendEchoReply
 from aero.stack.events import EchoRequested
-from aero.wire.icmpv4 import ECHO_REPLY, ECHO_REQUEST, HEADER, build
+from aero.wire.icmpv4 import ECHO_REPLY, ECHO_REQUEST, HEADER, PROHIBITED, build
 from aero.wire.ipv4 import addressNumber, addressText
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ class Pings:
         if refusal:
             self._count("refused")
             lan.refused("ping", refusal, event.destination, 0)
+            lan.driver.apply(RefuseEcho(*event[:5], PROHIBITED))
             return
         if not self._enabled or self._bucket.take("", now):
             self._count("limited")

@@ -10,7 +10,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror, UDPerror
 from scapy.packet import Raw
 from twisted.trial.unittest import SynchronousTestCase
 
-from aero.stack.commands import RefuseUDP, SendEchoReply
+from aero.stack.commands import RefuseEcho, RefuseUDP, SendEchoReply
 from aero.stack.events import EchoRequested, ICMPErrorReceived
 
 from .fixtures import GATEWAY, GUEST, REMOTE, Guest, number
@@ -146,6 +146,20 @@ class ErrorsSentTests(SynchronousTestCase):
         frame = self.guest.frame()
         self.assertEqual((frame[ICMP].type, frame[ICMP].code), (3, 13))
         self.assertEqual((frame[TCPerror].sport, frame[TCPerror].dport), (1_025, 80))
+
+    def test_refuseEcho(self) -> None:
+        """
+        A ping that is refused comes back in an error of the gateway's, right to its checksum.
+        """
+        self.guest.send(UDP())
+        self.guest.apply(RefuseEcho(number(GUEST), number(REMOTE), 7, 8, b"data" * 200, 13))
+        frame = self.guest.frame()
+        self.assertEqual((frame[IP].src, frame[IP].dst, frame[IP].len), (GATEWAY, GUEST, 576))
+        self.assertEqual((frame[ICMP].type, frame[ICMP].code), (3, 13))
+        quoted = frame[IPerror]
+        self.assertEqual((quoted.src, quoted.dst, quoted.len), (GUEST, REMOTE, 828))
+        asked = IP(src=GUEST, dst=REMOTE) / ICMP(id=7, seq=8) / Raw(b"data" * 200)
+        self.assertEqual(bytes(frame)[62:], bytes(asked)[20:548])
 
     def test_never(self) -> None:
         """

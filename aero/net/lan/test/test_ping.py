@@ -14,6 +14,7 @@ from aero.metrics import lan as rows
 from aero.net.lan.ping import MAX_SOCKETS, Pings
 from aero.stack.events import EchoRequested
 from aero.testing.lan import LANRig
+from aero.testing.packets import packed
 
 REMOTE = "93.184.215.14"
 
@@ -103,11 +104,22 @@ class PingTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        What the policy refuses gets no answer.
+        What the policy refuses is told to the guest as prohibited, with the ping that it is
+        about, as often as the stack tells errors.
         """
-        self.rig.guest.ping("192.168.1.1")
+        self.rig.guest.ping("192.168.1.1", 9, b"may I?")
+        self.rig.settle()
+        kind, code, quoted = self.rig.guest.errors.pop()
+        self.assertEqual((kind, code), (3, 13))
+        self.assertEqual(quoted[12:20], packed("10.0.2.15") + packed("192.168.1.1"))
+        self.assertEqual((quoted[20], quoted[21], quoted[26:]), (8, 0, b"\0\x09may I?"))
         self.assertEqual((self.sockets, self.count("refused")), ([], 1))
         self.assertEqual(self.rig.metrics.value(rows.REFUSALS, "ping", "private"), 1)
+        for sequence in range(250):
+            self.rig.guest.ping("192.168.1.1", sequence)
+            self.rig.reactor.advance(0)
+        self.assertLess(len(self.rig.guest.errors), 110)
+        self.assertGreater(self.rig.metrics.value(rows.REFUSALS, "ping", "private"), 110)
 
     def test_limited(self) -> None:
         """
