@@ -4,8 +4,10 @@ Messages, quotas and keepalive of C{/l2} (l2.md section 20.3).
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import time
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -258,6 +260,27 @@ class StallTests(L2Case, SynchronousTestCase):
         self.assertEqual(received, (L2_PONG, b"late"))
         self.assertGreater(count, 100)
         self.assertEqual(guest.arp(), ARP_REPLY)
+
+    def test_slowAnswers(self) -> None:
+        """
+        Nor is one that asks all the time and reads little: it is read more slowly (W39).
+        """
+        server = self.serve()
+        guest = self.guest(server)
+        guest.connection.socket.settimeout(0.05)
+        connection: Any = guest.connection.socket
+        flood = frame(message(L2_PING, bytes(256))) * 100
+        received, rest = 0, flood
+        for _ in range(60):
+            with contextlib.suppress(TimeoutError):
+                rest = rest[connection.send(rest) :] or flood
+            with contextlib.suppress(TimeoutError):
+                received += len(connection.recv(20_000))
+            time.sleep(0.05)
+        self.assertGreater(received, 500_000)
+        self.assertGreater(metric(server, "aero_l2_pauses_total"), 0)
+        self.assertEqual(metric(server, "l2_sessions_closed_backpressure_total"), 0)
+        self.assertEqual(metric(server, "l2_sessions_active"), 1)
 
     def test_beside(self) -> None:
         """

@@ -262,6 +262,24 @@ class ShutdownTests(L2Case, SynchronousTestCase):
                 self.fail("it is still there 10 s after it was told to end")
         self.assertEqual(status, 0)
 
+    def test_slowReader(self) -> None:
+        """
+        A client that reads nothing for a while, less than the grace, still gets everything that was
+        sent to it before, and then the close (W38).
+        """
+        server = self.serve(AERO_L2_SHUTDOWN_GRACE_MS="30000")
+        guest = self.guest(server)
+        guest.connection.send(frame(message(FRAME, echo(GATEWAY_IP, bytes(1_400)))) * 8_000)
+        self.eventually(lambda: metric(server, "aero_l2_pauses_total") > 0, "never paused")
+        sent = metric(server, "l2_frames_tx_total")
+        server.sendSignal(signal.SIGTERM)
+        time.sleep(4.0)
+        ended = guest.untilEnd()
+        self.assertEqual((ended.code, ended.reason), (1001, "shutting down"))
+        self.assertGreaterEqual(len(ended.messages), sent)
+        guest.connection.close()
+        self.assertEqual(server.wait(), 0)
+
     def test_interrupt(self) -> None:
         """
         SIGINT is enough, without anything open (section 2).

@@ -8,9 +8,14 @@ tell a slow client from one that takes nothing.
 
 from __future__ import annotations
 
+import fcntl
+import struct
+import termios
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+_INT = struct.Struct("@i")
 
 
 def unsentBytes(transport: Any) -> int:
@@ -23,6 +28,26 @@ def unsentBytes(transport: Any) -> int:
     return (
         len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0) + int(waiting)
     )
+
+
+def undeliveredBytes(transport: Any) -> int:
+    """
+    Those bytes, and those that the system has and the other end has not acknowledged. A system
+    takes nothing more until a good part of its own buffer is free, so that a slow client is seen
+    here long before.
+    """
+    unsent = unsentBytes(transport)
+    fileno = getattr(_lowest(transport), "fileno", None)
+    descriptor = -1 if fileno is None else fileno()
+    if descriptor < 0:
+        return unsent
+    try:
+        # SIOCOUTQ (tcp(7)) is another name of it.
+        queued = fcntl.ioctl(descriptor, termios.TIOCOUTQ, _INT.pack(0))
+    except OSError:
+        return unsent
+    count: int = _INT.unpack(queued)[0]
+    return unsent + count
 
 
 class Farewell:
@@ -53,7 +78,8 @@ class Farewell:
         self._clock = clock
         self._settle = settle
         self._patience = patience
-        self._left = unsentBytes(transport)
+        self._unsent = unsentBytes(transport)
+        self._left = undeliveredBytes(transport)
         self._lateAt = now + patience
         self._end = now + most
         self._call: IDelayedCall | None = None
@@ -83,12 +109,13 @@ class Farewell:
     def _look(self) -> None:
         self._call = None
         now = self._clock.seconds()
-        before, self._left = self._left, unsentBytes(self._transport)
-        if self._left < before:
+        before, self._unsent = self._unsent, unsentBytes(self._transport)
+        left, self._left = self._left, undeliveredBytes(self._transport)
+        if self._left < left:
             self._lateAt = now + self._patience
-        if not (before or self._left):
+        if not (before or self._unsent):
             _lowest(self._transport).loseConnection()
-        elif now >= self._end or (self._left and now >= self._lateAt):
+        elif now >= self._end or (self._unsent and now >= self._lateAt):
             self._transport.abortConnection()
         else:
             self._wait(now)

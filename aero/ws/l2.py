@@ -19,7 +19,7 @@ from aero.net.l2.permits import Permit, TunnelPermits
 from aero.net.l2.tunnel import L2Tunnel
 from aero.net.l2.tunnels import L2Tunnels, TunnelPeer
 from aero.net.shallow import keepShallow
-from aero.net.unsent import unsentBytes
+from aero.net.unsent import undeliveredBytes
 from aero.wire.l2tunnel import HEADER_BYTES
 from aero.wire.websocket import BINARY, CLOSE, GOING_AWAY, MESSAGE_TOO_BIG, PING, Event
 
@@ -142,9 +142,9 @@ class L2Protocol(AeroWebSocketProtocol):
 
     def unsentBytes(self) -> int:
         """
-        Bytes that wait for the guest in this process.
+        Bytes that wait for the guest, in this process or in the system.
         """
-        return unsentBytes(self.transport)
+        return undeliveredBytes(self.transport)
 
 
 class L2Endpoint(WebSocketEndpoint):

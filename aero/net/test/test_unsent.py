@@ -4,13 +4,16 @@ Tests for L{aero.net.unsent}.
 
 from __future__ import annotations
 
+import fcntl
+import sys
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from aero.net.unsent import Farewell, unsentBytes
+from aero.net.unsent import Farewell, undeliveredBytes, unsentBytes
 
 
-class Socket:
+class Transport:
     """
     A transport as Twisted's are, as far as its buffer goes.
     """
@@ -45,7 +48,7 @@ class TLS:
     A transport over another.
     """
 
-    def __init__(self, transport: Socket) -> None:
+    def __init__(self, transport: Transport) -> None:
         self.transport = transport
 
     def abortConnection(self) -> None:
@@ -64,7 +67,7 @@ class UnsentTests(SynchronousTestCase):
         """
         What was written and what is being written count, over TLS as well.
         """
-        socket = Socket(10)
+        socket = Transport(10)
         socket.take(4)
         socket._tempDataLen = 5
         self.assertEqual((unsentBytes(socket), unsentBytes(TLS(socket))), (11, 11))
@@ -76,17 +79,52 @@ class UnsentTests(SynchronousTestCase):
         self.assertEqual(unsentBytes(object()), 0)
 
 
+class UndeliveredTests(SynchronousTestCase):
+    """
+    Tests for L{undeliveredBytes}.
+    """
+
+    def test_system(self) -> None:
+        """
+        What the system holds counts as well, until the other end has it.
+        """
+        transport = Transport(10)
+        transport.fileno = lambda: 7  # type: ignore[attr-defined]
+        held = 1_000
+
+        def ioctl(descriptor: int, request: int, argument: bytes) -> bytes:
+            self.assertEqual((descriptor, request), (7, 0x5411))
+            if held < 0:
+                raise OSError("not a socket")
+            return held.to_bytes(len(argument), sys.byteorder)
+
+        self.patch(fcntl, "ioctl", ioctl)
+        self.assertEqual(undeliveredBytes(TLS(transport)), 1_010)
+        held = 0
+        self.assertEqual(undeliveredBytes(TLS(transport)), 10)
+        held = -1
+        self.assertEqual(undeliveredBytes(TLS(transport)), 10)
+
+    def test_closed(self) -> None:
+        """
+        A socket that is closed holds nothing.
+        """
+        transport = Transport(10)
+        transport.fileno = lambda: -1  # type: ignore[attr-defined]
+        self.assertEqual(undeliveredBytes(transport), 10)
+
+
 class FarewellTests(SynchronousTestCase):
     """
     Tests for L{Farewell}.
     """
 
-    def begin(self, waiting: int, patience: float = 2.0, most: float = 30.0) -> Socket:
+    def begin(self, waiting: int, patience: float = 2.0, most: float = 30.0) -> Transport:
         """
         A connection that was closed with so many bytes to go.
         """
         self.clock = Clock()
-        socket = Socket(waiting)
+        socket = Transport(waiting)
         self.farewell = Farewell(TLS(socket), self.clock, 2.0, patience, most)
         return socket
 
