@@ -150,14 +150,13 @@ class Reassembly:
             self._drop(reason)
             if reason != "fragmentDuplicate":
                 self.size -= building.empty()
+            self._keepBound()
             return None
         if not offset:
             building.first = packet[:end]
-        while self.size > self._maxBytes:
-            oldest = next(iter(self._packets))
-            self._giveUp(oldest, "fragmentLimit")
-            if oldest == key:
-                return None
+        self._keepBound()
+        if key not in self._packets:
+            return None
         if building.received != building.total:
             return None
         del self._packets[key]
@@ -167,6 +166,13 @@ class Reassembly:
             self._drop("fragmentTooLong")
             return None
         return _join(building)
+
+    def _keepBound(self) -> None:
+        """
+        Give up the oldest packets while there are too many bytes.
+        """
+        while self.size > self._maxBytes:
+            self._giveUp(next(iter(self._packets)), "fragmentLimit")
 
     def nextTimeout(self) -> float | None:
         """

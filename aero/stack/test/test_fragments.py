@@ -273,6 +273,16 @@ class ReassemblyTests(_Case):
         self.assertEqual(self.feed(_piece(0, b"a" * 8, True)), [])
         self.assertEqual(self.drops, ["fragmentLimit"])
 
+    def test_brokenBytes(self) -> None:
+        """
+        What is remembered of a packet that can never be complete is bounded as well.
+        """
+        self.reassembly = self.build(maxBytes=1_000)
+        for identification in range(4):
+            self.feed(_piece(65_528, bytes(16), True, identification))
+            self.assertLessEqual(self.reassembly.size, 1_000)
+        self.assertIn("fragmentTooLong", self.drops)
+
 
 class ReassemblyPropertyTests(_Case):
     """
