@@ -136,7 +136,8 @@ class RefuseUDP(NamedTuple):
 
     @ivar size: Bytes of its payload.
     @ivar code: The code of the ICMP message of type 3: 1 host unreachable, 3 port unreachable,
-        13 prohibited.
+        4 fragmentation needed, 13 prohibited.
+    @ivar mtu: For code 4, the longest packet that can go on (RFC 1191 section 4).
     """
 
     source: int
@@ -145,6 +146,7 @@ class RefuseUDP(NamedTuple):
     destinationPort: int
     size: int
     code: int
+    mtu: int = 0
 
 
 Command = Union[

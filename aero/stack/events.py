@@ -82,6 +82,7 @@ class UDPReceived(NamedTuple):
     @ivar hardwareAddress: The MAC address it came from.
     @ivar everybody: Whether it was sent to every station, which the MAC address may say although
         the destination does not. Such a one is not forwarded, nor answered with an error.
+    @ivar dontFragment: Whether the guest forbids fragments (RFC 791 section 3.1).
     """
 
     source: int
@@ -91,6 +92,7 @@ class UDPReceived(NamedTuple):
     data: bytes
     hardwareAddress: bytes
     everybody: bool = False
+    dontFragment: bool = False
 
 
 class EchoRequested(NamedTuple):

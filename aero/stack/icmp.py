@@ -110,7 +110,13 @@ class ICMP:
         self.sendError(icmpv4.UNREACHABLE, code, header + message, now)
 
     def sendError(
-        self, kind: int, code: int, packet: bytes, now: float, source: int | None = None
+        self,
+        kind: int,
+        code: int,
+        packet: bytes,
+        now: float,
+        source: int | None = None,
+        rest: int = 0,
     ) -> None:
         """
         Tell the guest that its packet went nowhere, unless that is forbidden
@@ -118,6 +124,7 @@ class ICMP:
 
         @param packet: The packet, or the part of it that is known; its header is whole.
         @param source: Who tells; the gateway if not given.
+        @param rest: The second four bytes of the message: the next hop's MTU, or 0.
         """
         guest = int.from_bytes(packet[12:16], "big")
         about = int.from_bytes(packet[16:20], "big")
@@ -137,7 +144,7 @@ class ICMP:
             self._drop("icmpRate")
             return
         end = min(len(packet), packet[2] << 8 | packet[3])
-        message = icmpv4.build(kind, code, 0, icmpv4.quote(packet, 0, end))
+        message = icmpv4.build(kind, code, rest, icmpv4.quote(packet, 0, end))
         if source is None:
             source = self._addresses.gateway
         self._output.send(source, guest, ipv4.ICMP, message, now)

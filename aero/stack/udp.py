@@ -62,6 +62,7 @@ class UDP:
                 packet[offset + udp.HEADER : offset + size],
                 self._ip.station,
                 self._ip.everybody,
+                bool(packet[6] & 0x40),
             )
         )
 
@@ -100,6 +101,7 @@ class UDP:
         destinationPort: int,
         size: int,
         code: int,
+        mtu: int,
         now: float,
     ) -> None:
         """
@@ -109,10 +111,11 @@ class UDP:
 
         @param size: Bytes of the payload.
         @param code: The code of L{icmpv4.UNREACHABLE}.
+        @param mtu: For L{icmpv4.FRAGMENTATION_NEEDED}: the longest packet that can go on.
         """
         length = min(udp.HEADER + size, udp.HEADER + udp.MAX_PAYLOAD)
         quoted = ipv4.buildHeader(source, destination, ipv4.UDP, length, 0) + b"".join(
             number.to_bytes(2, "big") for number in (sourcePort, destinationPort, length, 0)
         )
         teller = destination if code == icmpv4.PORT_UNREACHABLE else None
-        self._icmp.sendError(icmpv4.UNREACHABLE, code, quoted, now, teller)
+        self._icmp.sendError(icmpv4.UNREACHABLE, code, quoted, now, teller, mtu)

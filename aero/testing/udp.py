@@ -28,12 +28,14 @@ class MemorySocket:
     @ivar sent: Datagrams and where they went.
     @ivar refuses: Whether the system takes nothing.
     @ivar closed: Whether it was closed.
+    @ivar options: Options that were set: level, name and value.
     """
 
     def __init__(self, network: MemoryNetwork, family: int, port: int) -> None:
         self.sent: list[Received] = []
         self.refuses = False
         self.closed = False
+        self.options: list[tuple[int, int, int]] = []
         self._network = network
         self._family = family
         self._port = port
@@ -44,6 +46,12 @@ class MemorySocket:
         A number that is nobody else's.
         """
         return 1_000 + self._network.sockets.index(self)
+
+    def setsockopt(self, level: int, name: int, value: int) -> None:
+        """
+        Keep what is set.
+        """
+        self.options.append((level, name, value))
 
     def sendto(self, data: bytes, address: tuple[str, int]) -> int:
         """

@@ -437,7 +437,7 @@ class LAN:
     # -- UDP and ICMP events
 
     def _datagramReceived(self, event: UDPReceived) -> None:
-        source, sourcePort, destination, port, data, hardwareAddress, everybody = event
+        source, sourcePort, destination, port, data, hardwareAddress, everybody = event[:7]
         plan = self.plan
         if sourcePort == CLIENT_PORT and port == SERVER_PORT:
             destination = plan.gateway  # whatever address such a client could think of

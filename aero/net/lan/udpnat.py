@@ -31,7 +31,12 @@ from aero.metrics import lan as rows
 from aero.policy.forwards import ForwardMap
 from aero.stack.commands import RefuseUDP, SendUDP
 from aero.stack.events import UDPReceived
-from aero.wire.icmpv4 import HOST_UNREACHABLE, PORT_UNREACHABLE, PROHIBITED
+from aero.wire.icmpv4 import (
+    FRAGMENTATION_NEEDED,
+    HOST_UNREACHABLE,
+    PORT_UNREACHABLE,
+    PROHIBITED,
+)
 from aero.wire.ipv4 import addressNumber, addressText
 
 from .outside import resolveForward
@@ -44,6 +49,11 @@ if TYPE_CHECKING:
 _WAITING: Final = 16
 #: Bytes of all that waits so, of one guest.
 _WAITING_BYTES: Final = 262_144
+
+#: Bytes of the headers of a datagram.
+_HEADERS: Final = 28
+#: No path has a smaller MTU (RFC 791 section 3.2).
+_LEAST_MTU: Final = 68
 
 #: What the guest is told about an error, by its number.
 _CODES: Final = {
@@ -86,7 +96,7 @@ class _Flow:
         self.sent = self.received = self.size = 0
         self.remote: Address | None = None
         self.binding: _Binding | None = None
-        self.waiting: list[bytes] = []
+        self.waiting: list[tuple[bytes, bool]] = []
         self.lookup: Deferred[None] | None = None
 
 
@@ -108,13 +118,13 @@ class _Binding:
         """
         self._nat.remoteDatagramReceived(self, data, address)
 
-    def datagramRefused(self, address: Address, error: int) -> None:
+    def datagramRefused(self, address: Address, error: int, mtu: int) -> None:
         """
         See L{DatagramOwner}.
         """
         flow = self.flows.get(address)
         if flow is not None:
-            self._nat.flowFailed(flow, error)
+            self._nat.flowFailed(flow, error, mtu)
 
 
 class UDPNat:
@@ -189,12 +199,12 @@ class UDPNat:
         self._flows.move_to_end(key)
         if flow.remote is None:
             if len(flow.waiting) < _WAITING and self._waitingBytes < _WAITING_BYTES:
-                flow.waiting.append(event.data)
+                flow.waiting.append((event.data, event.dontFragment))
                 self._waitingBytes += len(event.data)
             else:
                 self._failed.inc()
             return
-        self._send(flow, event.data)
+        self._send(flow, event.data, event.dontFragment)
 
     # -- from the outside
 
@@ -217,12 +227,16 @@ class UDPNat:
         self._down.inc(len(data))
         lan.driver.apply(SendUDP(source, sourcePort, *binding.guest, data))
 
-    def flowFailed(self, flow: _Flow, error: int) -> None:
+    def flowFailed(self, flow: _Flow, error: int, mtu: int) -> None:
         """
-        A datagram of a flow did not get there: the flow ends, the guest is told.
+        A datagram of a flow did not get there: the flow ends, the guest is told. Of one that is
+        too long, the guest is told how long it may be, and the flow goes on.
         """
         self._failed.inc()
         if error == errno.EMSGSIZE:
+            if _LEAST_MTU <= mtu < flow.size + _HEADERS:
+                told = RefuseUDP(*flow.key, flow.size, FRAGMENTATION_NEEDED, mtu)
+                self._lan.driver.apply(told)
             return
         self._close(flow, "refused" if error == errno.ECONNREFUSED else "unreachable")
         code = _CODES.get(error)
@@ -302,9 +316,9 @@ class UDPNat:
         if self._bind(flow, (host, port)):
             self._keep(flow)
             waiting = self._unwait(flow)
-            for data in waiting:
+            for data, dontFragment in waiting:
                 if flow.key in self._flows:
-                    self._send(flow, data)
+                    self._send(flow, data, dontFragment)
         elif flow.key in self._flows:
             self._close(flow, "error")
 
@@ -364,20 +378,21 @@ class UDPNat:
                 continue
         return None
 
-    def _unwait(self, flow: _Flow) -> list[bytes]:
+    def _unwait(self, flow: _Flow) -> list[tuple[bytes, bool]]:
         """
         Take what waits for the host of a forward.
         """
         waiting, flow.waiting = flow.waiting, []
-        self._waitingBytes -= sum(map(len, waiting))
+        self._waitingBytes -= sum(len(data) for data, _ in waiting)
         return waiting
 
-    def _send(self, flow: _Flow, data: bytes) -> None:
+    def _send(self, flow: _Flow, data: bytes, dontFragment: bool) -> None:
         assert flow.binding is not None and flow.binding.socket is not None
         assert flow.remote is not None
-        error = flow.binding.socket.send(data, flow.remote)
+        outside = flow.binding.socket
+        error = outside.send(data, flow.remote, dontFragment)
         if error:
-            self.flowFailed(flow, error)
+            self.flowFailed(flow, error, outside.mtu)
         else:
             flow.sent += len(data)
             self._up.inc(len(data))

@@ -6,10 +6,15 @@ A connected socket is told when nobody listens at the other end; one that sends 
 not, unless it asks (C{IP_RECVERR}, ip(7)). Then the system keeps every refusal with the address
 it is about in an error queue, and that is what a NAT needs: one socket for a guest's port, and
 an answer about each remote.
+
+Datagrams leave in fragments where the path takes no longer ones, unless their sender forbids it;
+then nothing leaves, and who sent it is told how long a packet may be (RFC 1191). The system
+remembers that for each remote.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from contextlib import suppress
@@ -28,12 +33,16 @@ _MAX_PACKET: Final = 65_536
 # Numbers of ip(7) and ipv6(7) that Python does not name.
 _IP_MTU_DISCOVER: Final = 10
 _IP_PMTUDISC_DONT: Final = 0
+_IP_PMTUDISC_DO: Final = 2
 _IP_RECVERR: Final = 11
 _IPV6_RECVERR: Final = 25
 _MSG_ERRQUEUE: Final = 0x2000
 
-#: C{struct sock_extended_err} up to what is used: the error number and who reported it.
+#: C{struct sock_extended_err} up to what is used: the error number, who reported it, and what
+#: else there is to say.
 _EXTENDED: Final = struct.Struct("=IBBBBII")
+
+_ORIGIN_LOCAL: Final = 1
 
 #: Numeric address and port.
 Address = tuple[str, int]
@@ -50,11 +59,12 @@ class DatagramOwner(Protocol):
         """
         ...
 
-    def datagramRefused(self, address: Address, error: int) -> None:
+    def datagramRefused(self, address: Address, error: int, mtu: int) -> None:
         """
         A datagram sent before was not delivered.
 
         @param error: The C{errno}.
+        @param mtu: Where that is C{EMSGSIZE}, the bytes of the longest packet; else nothing of use.
         """
         ...
 
@@ -103,6 +113,9 @@ def ephemeralPorts(path: str = "/proc/sys/net/ipv4/ip_local_port_range") -> rang
 class OutsideSocket:
     """
     One socket, read as long as it is open.
+
+    @ivar mtu: Bytes of the longest packet to where L{send} found a datagram too long last; 0 where
+        the system does not tell.
     """
 
     _log = Logger()
@@ -115,6 +128,8 @@ class OutsideSocket:
         self._socket = made
         self._owner = owner
         self._open = True
+        self._dontFragment = False
+        self.mtu = 0
         reactor.addReader(self)
 
     @property
@@ -125,12 +140,18 @@ class OutsideSocket:
         number: int = self._socket.getsockname()[1]
         return number
 
-    def send(self, data: bytes, address: Address) -> int:
+    def send(self, data: bytes, address: Address, dontFragment: bool = False) -> int:
         """
         Send a datagram.
 
+        @param dontFragment: Whether it has to travel whole.
         @return: 0, or the C{errno} of what is wrong with it.
         """
+        if dontFragment != self._dontFragment:
+            self._dontFragment = dontFragment
+            mode = _IP_PMTUDISC_DO if dontFragment else _IP_PMTUDISC_DONT
+            with suppress(OSError):  # not IPv4, or not Linux
+                self._socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, mode)
         for _ in range(2):
             try:
                 self._socket.sendto(data, address)
@@ -141,7 +162,11 @@ class OutsideSocket:
             except OSError as error:
                 # This may be the news about an earlier datagram to somebody else, which the
                 # queue of errors tells better; there it has a second chance.
-                if not self._readErrors():
+                self.mtu = 0
+                found = self._readErrors()
+                if self.mtu:
+                    return errno.EMSGSIZE
+                if not found:
                     return error.errno or 5
             else:
                 return 0
@@ -203,7 +228,8 @@ class OutsideSocket:
 
     def _readErrors(self) -> int:
         """
-        Read what is in the queue of errors.
+        Read what is in the queue of errors. One of this system's own is about the datagram that
+        it was given last, and names no port.
 
         @return: How many there were.
         """
@@ -217,6 +243,9 @@ class OutsideSocket:
             for level, kind, value in extra:
                 wanted = (socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)
                 if (level, kind) in wanted and len(value) >= _EXTENDED.size and address:
-                    error = _EXTENDED.unpack_from(value)[0]
-                    self._owner.datagramRefused(address[:2], error)
+                    error, origin, _, _, _, info, _ = _EXTENDED.unpack_from(value)
+                    if origin == _ORIGIN_LOCAL:
+                        self.mtu = info if error == errno.EMSGSIZE else 0
+                    else:
+                        self._owner.datagramRefused(address[:2], error, info)
         return found

@@ -126,6 +126,16 @@ class ReceivedTests(SynchronousTestCase):
         self.assertEqual(event.data, data)
         self.assertEqual(event.hardwareAddress, STATION)
 
+    def test_dontFragment(self) -> None:
+        """
+        An event says whether the guest forbids fragments.
+        """
+        for flags in ("DF", 0):
+            self.guest.send(UDP(sport=1, dport=2), flags=flags)
+            (event,) = self.guest.events()
+            assert isinstance(event, UDPReceived)
+            self.assertEqual(event.dontFragment, flags == "DF")
+
 
 class SentTests(SynchronousTestCase):
     """
@@ -164,3 +174,13 @@ class SentTests(SynchronousTestCase):
             self.assertEqual(quoted.len, 128)
             error = frame[UDPerror]
             self.assertEqual((error.sport, error.dport, error.len), (4_000, 53, 108))
+
+    def test_refuseLong(self) -> None:
+        """
+        That a datagram is too long is told with the longest packet (RFC 1191 section 4).
+        """
+        self.guest.apply(RefuseUDP(number(GUEST), 4_000, number(REMOTE), 53, 1_400, 4, 1_300))
+        frame = self.guest.frame()
+        self.assertEqual((frame[IP].src, frame[IP].dst), (GATEWAY, GUEST))
+        self.assertEqual((frame[ICMP].type, frame[ICMP].code), (3, 4))
+        self.assertEqual((frame[ICMP].nexthopmtu, frame[IPerror].len), (1_300, 1_428))

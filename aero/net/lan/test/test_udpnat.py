@@ -18,7 +18,7 @@ from aero.net.lan import udpnat
 from aero.net.resolver import LookupFailed
 from aero.policy.forwards import Forward
 from aero.testing.lan import LANRig
-from aero.testing.packets import BROADCAST, UDP, ipFrame
+from aero.testing.packets import BROADCAST, ICMP, UDP, ipFrame, readPacket
 
 REMOTE = ("93.184.215.14", 4_000)
 OTHER = ("93.184.215.15", 4_000)
@@ -305,6 +305,47 @@ class FlowTests(SynchronousTestCase):
         self.assertEqual([error[:2] for error in rig.guest.errors], [(3, 3)])
         self.deliver(b"other lives", OTHER)
         self.assertEqual(self.got(), [(OTHER, 5_000, b"other lives")])
+
+    def test_tooLong(self) -> None:
+        """
+        A datagram that may not be cut and is too long for the way out is answered with how long
+        it may be, whoever finds out; its flow goes on, and there is no answer without a number,
+        or with one that would be wrong.
+        """
+        rig = self.rigFor()
+        self.send(5_000, data=bytes(1_400))
+        made: Any = rig.network.sockets[0]
+        self.assertEqual(made.options, [(socket.IPPROTO_IP, 10, 2)])
+        told: list[Any] = []
+
+        def recvmsg(size: int, extra: int, flags: int) -> Any:
+            if not told:
+                raise BlockingIOError
+            mtu, origin, port = told.pop(0)
+            error = struct.pack("=IBBBBII", errno.EMSGSIZE, origin, 3, 4, 0, mtu, 0) + bytes(16)
+            return b"", [(socket.IPPROTO_IP, 11, error)], flags, (REMOTE[0], port)
+
+        def sendto(data: bytes, address: Any) -> int:
+            raise OSError(errno.EMSGSIZE, "Message too long")
+
+        made.recvmsg = recvmsg
+        sends, made.sendto = made.sendto, sendto
+        for mtu in (1_300, 1_428, 60):
+            told.append((mtu, 1, 0))
+            self.send(5_000, data=bytes(1_400))
+        self.send(5_000, data=bytes(1_400))
+        made.sendto = sends
+        told.append((1_200, 2, REMOTE[1]))
+        self.deliver(b"pong")
+        errors = [readPacket(frame) for frame in rig.guest.frames if frame[23] == ICMP]
+        self.assertEqual(
+            [error.payload[:2] + error.payload[4:8] for error in errors],
+            [bytes((3, 4)) + mtu.to_bytes(4, "big") for mtu in (1_300, 1_200)],
+        )
+        self.assertEqual([quoted[2:4] for _, _, quoted in rig.guest.errors], [b"\5\x94"] * 2)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 1)
+        self.assertEqual(self.value(rows.L2_UDP_SEND_FAILED), 5)
+        self.assertEqual(self.got(), [(REMOTE, 5_000, b"pong")])
 
     def test_stop(self) -> None:
         """

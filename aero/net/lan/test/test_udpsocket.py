@@ -22,11 +22,13 @@ from aero.net.lan.udpsocket import OutsideSocket, ephemeralPorts
 PEER = ("192.0.2.1", 7)
 
 
-def refusal(number: int, address: tuple[str, int] = PEER) -> Any:
+def refusal(number: int, address: tuple[str, int] = PEER, *, origin: int = 2, mtu: int = 0) -> Any:
     """
     What the queue of errors tells, as ip(7) has it: C{sock_extended_err} and an address.
+
+    @param origin: 1 for this system, 2 for an ICMP message.
     """
-    told = struct.pack("=IBBBBII", number, 2, 3, 3, 0, 0, 0) + bytes(16)
+    told = struct.pack("=IBBBBII", number, origin, 3, 3, 0, mtu, 0) + bytes(16)
     return b"ping", [(socket.IPPROTO_IP, 11, told)], 0x2000, address
 
 
@@ -45,6 +47,10 @@ class ScriptedSocket:
         self.failing: list[OSError] = []
         self.sent: list[Any] = []
         self.closed = False
+        self.options: list[tuple[int, int, int]] = []
+
+    def setsockopt(self, level: int, name: int, value: int) -> None:
+        self.options.append((level, name, value))
 
     def fileno(self) -> int:
         return 9
@@ -90,8 +96,9 @@ class OutsideSocketTests(SynchronousTestCase):
             raise RuntimeError("bad")
         self.told.append((data, address))
 
-    def datagramRefused(self, address: tuple[str, int], error: int) -> None:
-        self.told.append((errno.errorcode[error], address))
+    def datagramRefused(self, address: tuple[str, int], error: int, mtu: int) -> None:
+        told = (errno.errorcode[error], address)
+        self.told.append((*told, mtu) if mtu else told)
 
     def test_interface(self) -> None:
         """
@@ -130,6 +137,35 @@ class OutsideSocketTests(SynchronousTestCase):
         self.assertEqual(self.socket.send(b"x", PEER), 0)
         self.assertEqual(self.told, [("ECONNREFUSED", ("192.0.2.9", 1))])
         self.assertEqual(self.made.sent, [(b"x", PEER)])
+
+    def test_dontFragment(self) -> None:
+        """
+        Whether a datagram may be cut is the sender's choice, and the system is told only when
+        that changes.
+        """
+        for dontFragment in (False, True, True, False, False):
+            self.assertEqual(self.socket.send(b"x", PEER, dontFragment), 0)
+        self.assertEqual(
+            self.made.options, [(socket.IPPROTO_IP, 10, 2), (socket.IPPROTO_IP, 10, 0)]
+        )
+
+    def test_tooLong(self) -> None:
+        """
+        One that is too long for the way out is known to be by this system, with how long it may
+        be (Linux then names no port); one that a router found too long is a refusal, and hits no
+        other datagram.
+        """
+        tooLong = OSError(errno.EMSGSIZE, "Message too long")
+        self.made.failing = [tooLong, tooLong]
+        self.made.errors = [refusal(errno.EMSGSIZE, (PEER[0], 0), origin=1, mtu=1_400)]
+        self.assertEqual(self.socket.send(b"x", PEER, True), errno.EMSGSIZE)
+        self.assertEqual((self.socket.mtu, self.told, self.made.sent), (1_400, [], []))
+        self.assertEqual(self.socket.send(b"x", PEER, True), errno.EMSGSIZE)
+        self.assertEqual((self.socket.mtu, self.told), (0, []))
+        self.made.failing = [tooLong]
+        self.made.errors = [refusal(errno.EMSGSIZE, mtu=1_300)]
+        self.assertEqual(self.socket.send(b"y", PEER), 0)
+        self.assertEqual(self.told, [("EMSGSIZE", PEER, 1_300)])
 
     def test_received(self) -> None:
         """
