@@ -68,7 +68,7 @@ DHCP = CounterRow(
 )
 STACK_DROPS = CounterRow(
     "aero_lan_stack_drops_total",
-    "Frames and packets of guests that their stack dropped, by reason; counted when a LAN ends.",
+    "Frames and packets of guests that their stack dropped, by reason.",
     ("reason",),
 )
 FLOWS_NOT_LOGGED = CounterRow(

@@ -23,7 +23,8 @@ class LANEgressSettings:
         option="l2-allow-private-ips",
         default=False,
         parse=switch,
-        help="1 lets guests reach addresses that are not public: this machine, private networks, cloud metadata.",
+        help="1 lets guests reach addresses that are not public, all of them: private networks, this machine"
+        " (127.0.0.0/8), and what hands out credentials in clouds (169.254.169.254).",
     )
     tcpPorts: frozenset[int] | None = setting(
         variable="AERO_L2_ALLOWED_TCP_PORTS",
