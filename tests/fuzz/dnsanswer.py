@@ -11,7 +11,16 @@ from aero.errors import DecodeError
 from aero.wire.dns import IN, RD
 from aero.wire.dnsanswer import MAX_TTL, ScannedAnswer, addressRecords, answerFor, mismatch
 from aero.wire.dnsanswer import scanAnswer as scan
-from aero.wire.dnsguest import truncated, withTTLs
+from aero.wire.dnsguest import (
+    HTTPS,
+    SVCB,
+    answersOnly,
+    answerWith,
+    leadingRecords,
+    serviceHints,
+    truncated,
+    withTTLs,
+)
 from aero.wire.dnsquery import EDNS, Query
 
 from .explore import main
@@ -26,6 +35,10 @@ def check(data: bytes) -> None:
     mismatch(data, ident, data[12:40])
     with contextlib.suppress(DecodeError):
         addressRecords(data)
+    with contextlib.suppress(DecodeError):
+        leadingRecords(data)
+    with contextlib.suppress(DecodeError):
+        serviceHints(data)
     try:
         scanned = scan(data)
     except DecodeError:
@@ -61,6 +74,20 @@ def _checkGuest(query: Query, scanned: ScannedAnswer) -> None:
     assert len(bounded.message) == len(scanned.message)
     short = scan(truncated(query, 3, 1232))
     assert short.message[2] & 2 and not short.ttls
+    try:
+        records, end = leadingRecords(scanned.message)
+    except DecodeError:
+        return
+    cut = scan(answersOnly(scanned.message, end))
+    assert cut.ttls == scanned.ttls[: len(cut.ttls)]
+    made = scan(answerWith(query, 0, records, 1232)).message
+    again = leadingRecords(made)[0]
+    assert [record[1:] for record in again] == [record[1:] for record in records]
+    for record in records:
+        if record.rtype in (SVCB, HTTPS):
+            with contextlib.suppress(DecodeError):
+                _, addresses = serviceHints(record.data)
+                assert all(0 <= address < 1 << 32 for address in addresses)
 
 
 def _same(one: ScannedAnswer, other: ScannedAnswer) -> None:
