@@ -87,6 +87,14 @@ def segment(port: int, flags: str, sequence: int = ISN, ack: int = 0, data: byte
     return layer / Raw(data) if data else layer
 
 
+def drops(*reasons: str) -> dict[str, float]:
+    """
+    What was dropped so far, by reason.
+    """
+    name = "aero_lan_stack_drops_total"
+    return {reason: counted(echoing(), name, reason=reason) for reason in reasons}
+
+
 class PacketTests(LANCase, SynchronousTestCase):
     """
     A guest with frames of its own making.
@@ -116,6 +124,8 @@ class PacketTests(LANCase, SynchronousTestCase):
         it, whose sum is right, is answered.
         """
         guest = self.sender
+        wrong = {"ipChecksum": 3, "icmpChecksum": 1, "udpChecksum": 1, "tcp checksum": 2}
+        before = drops(*wrong)
         guest.send(
             spoilt(ping(1), IP),
             spoilt(ping(2), ICMP),
@@ -149,22 +159,8 @@ class PacketTests(LANCase, SynchronousTestCase):
         guest.send(bytes(ping(4)))
         guest.until(lambda: len(guest.echoes) == 2, "answered")
         self.assertEqual((len(guest.datagrams), guest.errors), (1, []))
-        self.leaves({"ipChecksum": 3, "icmpChecksum": 1, "udpChecksum": 1, "tcp checksum": 2})
-
-    def leaves(self, expected: dict[str, int]) -> None:
-        """
-        When the guest is gone, so much of what it sent was dropped.
-        """
-        server = echoing()
-
-        def drops() -> dict[str, float]:
-            name = "aero_lan_stack_drops_total"
-            return {reason: counted(server, name, reason=reason) for reason in expected}
-
-        before = drops()
-        self.sender.leave()
-        wanted = {reason: before[reason] + count for reason, count in expected.items()}
-        self.eventually(lambda: drops() == wanted, f"not counted: {wanted}")
+        expected = {reason: before[reason] + count for reason, count in wrong.items()}
+        self.assertEqual(drops(*wrong), expected)
 
     def test_noSum(self) -> None:
         """
