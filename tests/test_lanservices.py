@@ -323,15 +323,25 @@ class OtherTests(ServiceCase, SynchronousTestCase):
 
     def test_ping(self) -> None:
         """
-        The gateway answers; whom policy forbids does not, and neither do neighbours.
+        The gateway answers; whom policy forbids does not, and neither do neighbours: the guest is
+        told why.
         """
         guest = self.station(self.serve())
         guest.ping("10.0.2.2", 7, b"x" * 1_000)
         for silent in ("10.0.2.3", "192.168.1.1", "127.0.0.1"):
             guest.ping(silent)
-        guest.until(lambda: guest.echoes, "answered")
+        guest.until(lambda: guest.echoes and len(guest.errors) == 3, "answered")
         guest.wait(0.3)
         self.assertEqual(guest.echoes, [("10.0.2.2", 7, b"x" * 1_000)])
+        told = [(kind, code, quoted[16:20]) for kind, code, quoted in guest.errors]
+        self.assertEqual(
+            sorted(told),
+            [
+                (3, 1, bytes((10, 0, 2, 3))),
+                (3, 13, bytes((127, 0, 0, 1))),
+                (3, 13, bytes((192, 168, 1, 1))),
+            ],
+        )
 
     def test_pingSockets(self) -> None:
         """
