@@ -314,6 +314,8 @@ class TCPTable:
             self._timeWait.remove(key)
             # Beyond everything the old connection may have sent (RFC 9293 section 3.10.7.4).
             begin = (remains.sequence + 0x10001) & MASK
+            if begin == MASK:
+                begin = 0  # as in SequenceSource.begin
         if flags & RST:
             return
         if not opens:

@@ -83,6 +83,16 @@ class TimeWaitTests(SynchronousTestCase):
         self.assertLess((answer.sequence - self.last.sequence) % 2**32, 2**31)
         self.assertGreater((answer.sequence - self.last.sequence) % 2**32, 0xFFFF)
 
+    def test_neverAllOnes(self) -> None:
+        """
+        Nor does that begin at the one number which is acknowledged with 0.
+        """
+        guest = self.guest
+        [remains] = guest.table._timeWait._remains.values()
+        remains.sequence = 0xFFFEFFFE
+        guest.stamp = 101
+        self.assertEqual(guest.connect(mss(1460) + stamps(101, 0)).sequence, 0)
+
     def test_older(self) -> None:
         """
         A SYN of the past is answered like any late segment, and not more often than ten times
