@@ -4,6 +4,7 @@ Name servers for the resolver to ask: a real one, and one that does as it is tol
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -173,7 +174,8 @@ class Scripted:
         with connection, connection.makefile("rb") as stream:
 
             def send(data: bytes) -> None:
-                connection.sendall(struct.pack("!H", len(data)) + data)
+                with contextlib.suppress(OSError):  # who asked may have hung up
+                    connection.sendall(struct.pack("!H", len(data)) + data)
 
             while len(head := stream.read(2)) == 2:
                 wire = stream.read(struct.unpack("!H", head)[0])
