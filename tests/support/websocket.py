@@ -57,7 +57,7 @@ class WebSocket:
             lines.append(("Cookie", cookie or sessionCookie(server)))
         head = "".join(f"{name}: {value}\r\n" for name, value in lines)
         self.connection.send(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + first)
-        self.response: Response = self.connection.response()
+        self.response: Response = self.connection.response(method)
 
     def __enter__(self) -> Self:
         return self
