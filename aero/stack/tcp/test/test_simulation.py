@@ -126,6 +126,7 @@ class PropertyTests(SynchronousTestCase):
                 maxEarly=buffers[3 - index],
                 userTimeout=600.0,
                 finWait2=3600.0,
+                handshakeTimeout=3600.0,
             )
             for index in (0, 1)
         )
