@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from typing import Final, NamedTuple
+from typing import Container, Final, NamedTuple
 
 from aero.errors import DecodeError
 
@@ -41,6 +41,10 @@ from .dns import (
     shortAnswer,
 )
 from .dnsquery import Query, encodeOPT, paddingFor
+
+#: The bytes of an address, by the type of its record.
+_LENGTHS: Final = {A: 4, AAAA: 16}
+_ADDRESSES: Final = frozenset({A, AAAA, CNAME})
 
 #: The block that answers are padded to for those who ask (RFC 8467 section 4.1).
 ANSWER_BLOCK: Final = 468
@@ -278,7 +282,8 @@ class Record(NamedTuple):
     One record of the answer section.
 
     @ivar name: Its owner, a plain wire name.
-    @ivar data: An address of 4 or 16 bytes, or a plain wire name for CNAME.
+    @ivar data: An address of 4 or 16 bytes, a plain wire name for CNAME, and for other types what
+        was there.
     """
 
     name: bytes
@@ -292,6 +297,17 @@ def addressRecords(message: bytes) -> list[Record]:
     The A, AAAA and CNAME records of the answer section; others are passed over.
 
     @param message: An answer with one question.
+    @raise DecodeError: It is malformed up to there.
+    """
+    return answerRecords(message, _ADDRESSES)[0]
+
+
+def answerRecords(message: bytes, types: Container[int]) -> tuple[list[Record], int]:
+    """
+    The records of the answer section that have one of some types.
+
+    @param message: An answer with one question.
+    @return: Them, and the offset behind the answer section.
     @raise DecodeError: It is malformed up to there.
     """
     if len(message) < HEADER_SIZE:
@@ -308,17 +324,17 @@ def addressRecords(message: bytes) -> list[Record]:
         end = offset + length
         if end > len(message):
             raise DecodeError("the data of a record runs off the message")
-        if rclass == IN and rtype in (A, AAAA):
-            if length != (4 if rtype == A else 16):
+        if rclass == IN and rtype in types:
+            data = message[offset:end]
+            if rtype == CNAME:
+                data, after = readName(message, offset)
+                if after != end:
+                    raise DecodeError("a CNAME record has the wrong length")
+            elif length != _LENGTHS.get(rtype, length):
                 raise DecodeError("an address record has the wrong length")
-            found.append(Record(name, rtype, ttl, message[offset:end]))
-        elif rclass == IN and rtype == CNAME:
-            target, after = readName(message, offset)
-            if after != end:
-                raise DecodeError("a CNAME record has the wrong length")
-            found.append(Record(name, rtype, ttl, target))
+            found.append(Record(name, rtype, ttl, data))
         offset = end
-    return found
+    return found, offset
 
 
 def answerFor(

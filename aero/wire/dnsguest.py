@@ -22,10 +22,9 @@ from .dns import (
     TC,
     A,
     plainNameEnd,
-    readName,
     shortAnswer,
 )
-from .dnsanswer import Record, ScannedAnswer
+from .dnsanswer import Record, ScannedAnswer, answerRecords
 from .dnsquery import Query, encodeOPT
 
 #: Types of records that say where and how a service is reached (RFC 9460).
@@ -107,31 +106,7 @@ def leadingRecords(message: bytes) -> tuple[list[Record], int]:
     @return: Them, and the offset behind the answer section.
     @raise DecodeError: It is malformed up to there.
     """
-    if len(message) < HEADER_SIZE:
-        raise DecodeError("a message is shorter than its header")
-    count = HEADER.unpack_from(message)[3]
-    offset = readName(message, HEADER_SIZE)[1] + 4
-    found: list[Record] = []
-    for _ in range(count):
-        name, offset = readName(message, offset)
-        if offset + 10 > len(message):
-            raise DecodeError("a record runs off the message")
-        rtype, rclass, ttl, length = RECORD_TAIL.unpack_from(message, offset)
-        offset += 10
-        end = offset + length
-        if end > len(message):
-            raise DecodeError("the data of a record runs off the message")
-        if rclass == IN and rtype in LEADING:
-            data = message[offset:end]
-            if rtype == CNAME:
-                data, after = readName(message, offset)
-                if after != end:
-                    raise DecodeError("a CNAME record has the wrong length")
-            elif rtype == A and length != 4:
-                raise DecodeError("an address record has the wrong length")
-            found.append(Record(name, rtype, ttl, data))
-        offset = end
-    return found, offset
+    return answerRecords(message, LEADING)
 
 
 def serviceHints(data: bytes) -> tuple[bytes, tuple[int, ...]]:

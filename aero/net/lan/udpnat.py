@@ -315,8 +315,7 @@ class UDPNat:
         """
         if self._bind(flow, (host, port)):
             self._keep(flow)
-            waiting = self._unwait(flow)
-            for data, dontFragment in waiting:
+            for data, dontFragment in self._unwait(flow):
                 if flow.key in self._flows:
                     self._send(flow, data, dontFragment)
         elif flow.key in self._flows:
