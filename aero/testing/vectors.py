@@ -27,8 +27,17 @@ def load(name: str) -> Any:
 
     @raise SkipTest: It is not here, which is so outside the project's own tree.
     """
+    return json.loads(loadText(name))
+
+
+def loadText(name: str) -> str:
+    """
+    Read one vector file that is text.
+
+    @raise SkipTest: It is not here.
+    """
     path = directory() / name
     try:
-        return json.loads(path.read_text("utf-8"))
+        return path.read_text("utf-8")
     except FileNotFoundError:
         raise SkipTest(f"the conformance vectors {name} are not at {path}") from None

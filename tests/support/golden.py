@@ -17,9 +17,8 @@ from scapy.layers.dns import DNS
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
-from twisted.trial.unittest import SkipTest
 
-from aero.testing.vectors import directory
+from aero.testing.vectors import loadText
 
 GUEST, GATEWAY = "10.0.2.15", "10.0.2.2"
 MACS = {
@@ -117,13 +116,8 @@ def transcript() -> dict[str, Situation]:
 
     @raise SkipTest: The vectors are not here.
     """
-    path = directory() / "l2-golden-frames.txt"
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise SkipTest(f"the conformance vectors are not at {path}") from None
     situations: dict[str, Situation] = {}
-    for line in text.splitlines():
+    for line in loadText("l2-golden-frames.txt").splitlines():
         if line.startswith("## "):
             current = Situation(line[3:], [], [], [])
             assert current.title not in situations, current.title

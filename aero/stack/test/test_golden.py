@@ -8,13 +8,11 @@ and what DHCP and DNS answer, C{tests.test_l2golden} plays through a tunnel.
 
 from __future__ import annotations
 
-from unittest import SkipTest
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.stack.commands import SendUDP
 from aero.stack.events import EchoRequested, UDPReceived
-from aero.testing.vectors import directory
+from aero.testing.vectors import loadText
 from aero.wire.ipv4 import addressText
 
 from .fixtures import GATEWAY, GUEST, REMOTE, Guest, number
@@ -26,15 +24,10 @@ def transcript() -> dict[str, tuple[list[bytes], list[bytes]]]:
 
     @raise SkipTest: The vectors are not here.
     """
-    path = directory() / "l2-golden-frames.txt"
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise SkipTest(f"the conformance vectors are not at {path}") from None
     situations: dict[str, tuple[list[bytes], list[bytes]]] = {}
     received: list[bytes] = []
     sent: list[bytes] = []
-    for line in text.splitlines():
+    for line in loadText("l2-golden-frames.txt").splitlines():
         if line.startswith("## "):
             received, sent = situations.setdefault(line[3:], ([], []))
         elif line.startswith("in  ("):
