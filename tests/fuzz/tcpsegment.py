@@ -25,6 +25,7 @@ from aero.stack.config import StackConfig
 from aero.stack.events import Event, TCPClosed, TCPConnectRequested, TCPDataReceived
 from aero.stack.tcp.config import TCPConfig
 from aero.stack.tcp.table import TCPTable
+from aero.testing.flights import checkBooks
 from aero.wire import tcp
 from aero.wire.checksum import pseudoHeader
 
@@ -195,12 +196,7 @@ class _Run:
         for number in self.numbers:
             held = table.heldBytes(number)
             assert held <= settings.receiveBuffer + settings.sendBuffer + _WRITE
-            flight = table._byNumber[number].sender.flight
-            there = flight.segments[flight.head :]
-            assert sum(each.end - each.start for each in there) == flight.nxt - flight.una
-            assert sum(each.end - each.start for each in there if each.lost) == flight.lost
-            assert sum(each.end - each.start for each in there if each.again) == flight.again
-            assert len(flight._ranges) <= len(there) + 1
+            checkBooks(table._byNumber[number].sender)
 
     def send(self, out: list[tuple[int, int, bytes]]) -> None:
         """

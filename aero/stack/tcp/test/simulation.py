@@ -24,9 +24,9 @@ from aero.stack.events import (
     TCPReadClosed,
 )
 from aero.stack.tcp.config import TCPConfig
-from aero.stack.tcp.flight import Segment
 from aero.stack.tcp.isn import SequenceSource
 from aero.stack.tcp.table import TCPTable
+from aero.testing.flights import checkBooks
 from aero.testing.link import LossyLink
 from aero.wire import ipv4
 
@@ -128,24 +128,6 @@ class Side:
         self.most = max(self.most, held)
         self.mostReceived = max(self.mostReceived, held - sending)
 
-    def checkFlights(self) -> None:
-        """
-        What is counted as on its way, lost and delivered is what is marked so.
-        """
-        for connection in self.table._byNumber.values():
-            flight = connection.sender.flight
-            there = flight.segments[flight.head :]
-            assert sum(_size(each) for each in there) == flight.nxt - flight.una
-            assert sum(_size(each) for each in there if each.lost) == flight.lost
-            assert sum(_size(each) for each in there if each.again) == flight.again
-            if connection.sender.sack:
-                assert sum(_size(each) for each in there if each.sacked) == flight.sacked
-            assert not any(each.sacked and (each.lost or each.again) for each in there)
-
-
-def _size(segment: Segment) -> int:
-    return segment.end - segment.start
-
 
 class Simulation:
     """
@@ -212,7 +194,8 @@ class Simulation:
                 if len(packets) < 64:
                     break
             side.work(self.now, self._read)
-            side.checkFlights()
+            for connection in side.table._byNumber.values():
+                checkBooks(connection.sender)
 
     def _read(self, size: int) -> int:
         return self._random.randint(1, size) if self._slow else size
