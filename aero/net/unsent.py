@@ -95,7 +95,7 @@ class Farewell:
 
     def cut(self) -> None:
         """
-        There is no more time.
+        There is no more time: close, if the system has everything.
         """
         self.stop()
         if unsentBytes(self._transport):
@@ -113,10 +113,9 @@ class Farewell:
         left, self._left = self._left, undeliveredBytes(self._transport)
         if self._left < left:
             self._lateAt = now + self._patience
-        if not (before or self._unsent):
-            _lowest(self._transport).loseConnection()
-        elif now >= self._end or (self._unsent and now >= self._lateAt):
-            self._transport.abortConnection()
+        settled = not (before or self._unsent)
+        if settled or now >= self._end or (self._unsent and now >= self._lateAt):
+            self.cut()
         else:
             self._wait(now)
 

@@ -349,7 +349,10 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         Drop the connection now.
         """
         self._closing = self._discarding = True
-        (self._farewell.cut if self._farewell else self.transport.abortConnection)()
+        if self._farewell is not None:
+            self._farewell.cut()
+        else:
+            self.transport.abortConnection()
 
     def pauseReading(self) -> None:
         """
@@ -452,7 +455,7 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         if self._closing:
             self._closed = Closed(self._closed.code, self._closed.reason, True)
             self._discarding = True
-            self._lose()
+            self.transport.loseConnection()  # both close frames were seen
         else:
             self._closed = Closed(code, reason, True)
             self._finish(payload, discard=True)
@@ -494,12 +497,6 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         settle = self.closeTimeout if discard else self.flushTimeout
         self._farewell = Farewell(transport, self.clock, settle, patience, self.flushTimeout)
 
-    def _lose(self) -> None:
-        """
-        Both close frames were seen: there is nothing left to wait for.
-        """
-        self.transport.loseConnection()
-
     # -- producer of the transport
 
     def pauseProducing(self) -> None:
@@ -524,7 +521,7 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     def stopProducing(self) -> None:
         """
-        The transport is gone, which C{connectionLost} says too.
+        The transport is gone; C{connectionLost} says so too.
         """
 
     def _pause(self, who: int) -> None:

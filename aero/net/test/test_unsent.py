@@ -183,6 +183,16 @@ class FarewellTests(SynchronousTestCase):
             self.clock.advance(1.0)
         self.assertEqual(socket.ended, "aborted")
 
+    def test_lastMoment(self) -> None:
+        """
+        Nor is one cut off that was given everything just before the end.
+        """
+        socket = self.begin(5, most=2.0)
+        self.clock.advance(1.0)
+        socket.take(5)
+        self.clock.advance(1.0)
+        self.assertEqual(socket.ended, "closed")
+
     def test_cut(self) -> None:
         """
         When there is no more time, what the system has is still delivered.
