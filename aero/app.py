@@ -27,14 +27,19 @@ import aero
 from aero._page import packagedPage
 from aero._process import ServerProcess
 from aero.errors import ConfigurationError
+from aero.files.static import StaticTree
+from aero.fleet.workers.supervisor import Supervisor
+from aero.http.accesslog import AccessLog
+from aero.http.gates import Gate, OriginGate, RateGate
+from aero.http.limits import ConnectionLimits
+from aero.http.redirect import RedirectFactory
+from aero.http.router import Router
+from aero.http.site import AeroSite
 from aero.interfaces import IUpgradable
 from aero.log import leastLevel, observerFor
 from aero.net.binding import Binding
-from aero.net.certificates import CertificateSource
 from aero.net.inherited import InheritedSockets, initialEnvironment
 from aero.net.listeners import Listener
-from aero.net.tls import ServerTLS
-from aero.net.tlsprotocol import TLSServerFactory
 from aero.services.gateway import GatewayService
 from aero.services.images import ImageService
 from aero.services.l2 import L2Service
@@ -42,17 +47,12 @@ from aero.services.parts import Parts
 from aero.services.relay import RelayService
 from aero.services.role import Role
 from aero.services.service import Service
-from aero.web.accesslog import AccessLog
+from aero.tls.certificates import CertificateSource
+from aero.tls.contexts import ServerTLS
+from aero.tls.protocol import TLSServerFactory
 from aero.web.frontendproxy import FrontendProxy
-from aero.web.gates import Gate, OriginGate, RateGate
 from aero.web.health import HealthEndpoint, ReadyEndpoint, VersionEndpoint
-from aero.web.limits import ConnectionLimits
 from aero.web.opensessions import OpenSessionsEndpoint, Tunnel
-from aero.web.redirect import RedirectFactory
-from aero.web.router import Router
-from aero.web.site import AeroSite
-from aero.web.static import StaticTree
-from aero.workers.supervisor import Supervisor
 from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.l2 import L2Protocol
 from aero.ws.mux import MuxProtocol

@@ -25,6 +25,6 @@ class IUpgradable(Interface):
         """
         A client asked to switch protocols.
 
-        @param request: The L{aero.web.request.AeroRequest}; its header lines are those the
+        @param request: The L{aero.http.request.AeroRequest}; its header lines are those the
             client sent, repeated ones not merged.
         """

@@ -17,9 +17,9 @@ from twisted.python.reflect import namedAny
 import aero
 from aero._reactor import installReactor
 from aero.errors import AeroError, ConfigurationError
+from aero.fleet.workers.member import Member
 from aero.settings import GROUPS, Settings, load, rowsOf, shareOf
 from aero.usage import manualPage
-from aero.workers.member import Member
 
 
 class Options(usage.Options):

@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from aero.fleet.redisstore import LANES, REST, RedisStore
+from aero.fleet.store import Claim
 from aero.metrics import ROWS, Metrics
 from aero.metrics import fleet as rows
-from aero.net.fleet.redisstore import LANES, REST, RedisStore
-from aero.net.fleet.store import Claim
 from aero.settings.fleet import FleetSettings
 
 from .support.redis import Redis

@@ -1,3 +1,3 @@
 """
-Session tokens, cookies and relay tokens: strict codecs over a secret and a given time.
+Credentials: session tokens, JWTs, API keys, and the modes that C{/l2} and the relay accept.
 """

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Sequence
 
 from twisted.logger import Logger
 
-from aero.net.udp.engine import UDPSession
+from aero.tunnel.datagrams.engine import UDPSession
 
 from .datachannel import ChannelRequest, DataChannel
 
 if TYPE_CHECKING:
-    from aero.net.relaypeers import Tunnel
+    from aero.tunnel.datagrams.peers import Tunnel
 
     from .peer import Peer
 
@@ -110,7 +110,7 @@ class UDPChannel:
 
     def sendDatagrams(self, messages: Sequence[bytes]) -> None:
         """
-        See L{aero.net.udp.engine.DatagramSink}.
+        See L{aero.tunnel.datagrams.engine.DatagramSink}.
         """
         channel = self._channel
         if channel is None:
@@ -198,7 +198,7 @@ class L2Channel:
 
     def sendMessages(self, messages: list[bytes]) -> None:
         """
-        See L{aero.net.relaypeers.TunnelCarrier}.
+        See L{aero.tunnel.datagrams.peers.TunnelCarrier}.
         """
         channel = self._channel
         if channel is None or self._closing or not messages:
@@ -217,7 +217,7 @@ class L2Channel:
 
     def closeTunnel(self, code: int, reason: str) -> None:
         """
-        See L{aero.net.relaypeers.TunnelCarrier}.
+        See L{aero.tunnel.datagrams.peers.TunnelCarrier}.
         """
         if self._channel is not None and not self._closing:
             self._closing = True
@@ -231,21 +231,21 @@ class L2Channel:
 
     def pauseReading(self) -> None:
         """
-        See L{aero.net.relaypeers.TunnelCarrier}.
+        See L{aero.tunnel.datagrams.peers.TunnelCarrier}.
         """
         if self._channel is not None:
             self._channel.pauseReading()
 
     def resumeReading(self) -> None:
         """
-        See L{aero.net.relaypeers.TunnelCarrier}.
+        See L{aero.tunnel.datagrams.peers.TunnelCarrier}.
         """
         if self._channel is not None:
             self._channel.resumeReading()
 
     def unsentBytes(self) -> int:
         """
-        See L{aero.net.relaypeers.TunnelCarrier}.
+        See L{aero.tunnel.datagrams.peers.TunnelCarrier}.
         """
         return 0 if self._channel is None else self._channel.queuedBytes
 

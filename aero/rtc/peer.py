@@ -28,11 +28,11 @@ from twisted.logger import Logger
 from aero.errors import Refused
 from aero.metrics import Metrics
 from aero.metrics import relay as rows
-from aero.net.relaypeers import PeerRequest, TunnelOpener
-from aero.net.relaysessions import RelaySession
-from aero.net.udp.engine import DatagramSink, UDPSession
 from aero.settings.udp import UDPSettings
 from aero.settings.webrtc import BridgeSettings
+from aero.tunnel.datagrams.engine import DatagramSink, UDPSession
+from aero.tunnel.datagrams.peers import PeerRequest, TunnelOpener
+from aero.tunnel.datagrams.sessions import RelaySession
 from aero.wire import sdp, signaling
 
 from .association import Association
@@ -100,7 +100,7 @@ class Peers:
 
     def makePeer(self, session: RelaySession, request: PeerRequest) -> Peer:
         """
-        See L{aero.net.relaypeers.PeerFactory}.
+        See L{aero.tunnel.datagrams.peers.PeerFactory}.
         """
         if self.connecting >= self._shared.maxConnecting:
             self._shared.metrics.counter(rows.SESSIONS_REFUSED, "connecting").inc()
@@ -151,7 +151,7 @@ async def _waitFor(futures: Sequence[asyncio.Future[None]]) -> None:
 
 class Peer:
     """
-    One connection. See L{aero.net.relaypeers.RelayPeer}.
+    One connection. See L{aero.tunnel.datagrams.peers.RelayPeer}.
 
     @ivar shared: What it shares with the others.
     @ivar session: Its relay session.
@@ -191,13 +191,13 @@ class Peer:
     @property
     def section(self) -> tuple[str, int]:
         """
-        See L{aero.net.relaypeers.RelayPeer}.
+        See L{aero.tunnel.datagrams.peers.RelayPeer}.
         """
         return (self._offer.mid, self._offer.index) if self._offer is not None else ("", 0)
 
     def offerReceived(self, text: str) -> str:
         """
-        See L{aero.net.relaypeers.RelayPeer}.
+        See L{aero.tunnel.datagrams.peers.RelayPeer}.
         """
         if self.state != "new":
             raise sdp.DescriptionError("there was an offer already")
@@ -223,7 +223,7 @@ class Peer:
 
     def answer(self) -> str:
         """
-        See L{aero.net.relaypeers.RelayPeer}.
+        See L{aero.tunnel.datagrams.peers.RelayPeer}.
         """
         assert self._offer is not None and self._ice is not None
         prints = [
@@ -245,7 +245,7 @@ class Peer:
 
     def candidateReceived(self, candidate: signaling.Candidate) -> None:
         """
-        See L{aero.net.relaypeers.RelayPeer}.
+        See L{aero.tunnel.datagrams.peers.RelayPeer}.
         """
         text = candidate.candidate.strip()
         if not text or self._ice is None or self._offer is None:
@@ -260,7 +260,7 @@ class Peer:
 
     def whenGathered(self) -> Deferred[None]:
         """
-        See L{aero.net.relaypeers.RelayPeer}.
+        See L{aero.tunnel.datagrams.peers.RelayPeer}.
         """
         if self._isGathered or self.state == "ended":
             return succeed(None)
@@ -407,7 +407,7 @@ class Peer:
 
     def close(self, reason: str) -> None:
         """
-        See L{aero.net.relaypeers.RelayPeer}.
+        See L{aero.tunnel.datagrams.peers.RelayPeer}.
         """
         if self.state == "ended":
             return

@@ -12,15 +12,15 @@ from typing import Any, Callable
 
 from aero.auth.revocations import Revocations, RevocationStore
 from aero.errors import ConfigurationError
+from aero.fleet.claims import Claims
+from aero.fleet.member import SupervisedStore
+from aero.fleet.rates import SharedBuckets
+from aero.fleet.revocations import SharedRevocations
+from aero.fleet.store import SharedStore
+from aero.fleet.workers.member import Member
 from aero.metrics import Metrics
-from aero.net.fleet.claims import Claims
-from aero.net.fleet.member import SupervisedStore
-from aero.net.fleet.rates import SharedBuckets
-from aero.net.fleet.revocations import SharedRevocations
-from aero.net.fleet.store import SharedStore
 from aero.policy.quota import TokenBuckets
 from aero.settings.fleet import FleetSettings
-from aero.workers.member import Member
 
 
 class Fleet:
@@ -78,7 +78,7 @@ def sharedStore(
     """
     if settings.redisURL:
         try:
-            from aero.net.fleet.redisstore import RedisStore
+            from aero.fleet.redisstore import RedisStore
         except ImportError:
             raise ConfigurationError(
                 "REDIS_URL", None, "it needs the package redis: pip install 'aero-edge[redis]'"

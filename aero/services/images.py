@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Iterable, Mapping
 
-from aero.web.imagegate import ImageGate
-from aero.web.images import ImageTree
+from aero.files.imagegate import ImageGate
+from aero.files.images import ImageTree
 
 from .parts import Parts
 from .service import Service, Tree

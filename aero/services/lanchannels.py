@@ -20,16 +20,16 @@ from twisted.python.failure import Failure
 from aero.auth.l2modes import Credentials, Denied, L2Authenticator
 from aero.errors import Refused
 from aero.metrics import Events
-from aero.net.l2.permits import Permit, TunnelPermits
-from aero.net.l2.tunnel import L2Tunnel
-from aero.net.l2.tunnels import L2Tunnels, TunnelPeer
-from aero.net.relaypeers import PeerRequest, TunnelCarrier
-from aero.net.relaysessions import RelaySession
+from aero.tunnel.datagrams.peers import PeerRequest, TunnelCarrier
+from aero.tunnel.datagrams.sessions import RelaySession
+from aero.tunnel.ethernet.permits import Permit, TunnelPermits
+from aero.tunnel.ethernet.tunnel import L2Tunnel
+from aero.tunnel.ethernet.tunnels import L2Tunnels, TunnelPeer
 
 
 class LANChannels:
     """
-    Opens tunnels. See L{aero.net.relaypeers.TunnelOpener}.
+    Opens tunnels. See L{aero.tunnel.datagrams.peers.TunnelOpener}.
     """
 
     _log = Logger(namespace="aero.l2")
@@ -56,7 +56,7 @@ class LANChannels:
         self, session: RelaySession, request: PeerRequest, carrier: TunnelCarrier
     ) -> LANChannel | None:
         """
-        See L{aero.net.relaypeers.TunnelOpener}.
+        See L{aero.tunnel.datagrams.peers.TunnelOpener}.
         """
         self._events.inc("l2_bridge_dials_total")
         found = self._authenticator.authenticate(credentials(request), self._now())
@@ -81,7 +81,7 @@ class LANChannels:
 
 class LANChannel:
     """
-    One tunnel and the permit for it. See L{aero.net.relaypeers.Tunnel}.
+    One tunnel and the permit for it. See L{aero.tunnel.datagrams.peers.Tunnel}.
     """
 
     def __init__(self, tunnel: L2Tunnel, permit: Permit) -> None:

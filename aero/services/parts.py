@@ -18,21 +18,14 @@ from twisted.web.resource import IResource
 from aero.auth.relaymodes import KeyAuth, RelayAuth, TokenAuth
 from aero.auth.revocations import RevocationStore
 from aero.auth.sessions import Sessions
+from aero.dns.engine import DNSEngine
 from aero.errors import ConfigurationError
+from aero.fleet.workers.member import Member
+from aero.lan.factory import LANFactory
 from aero.metrics import ROWS, Metrics
-from aero.net.acme.source import ACMESource
-from aero.net.certificates import CertificateSource
 from aero.net.dialer import Dialer
-from aero.net.dns.engine import DNSEngine
-from aero.net.l2.capture import Captures
-from aero.net.l2.permits import TunnelPermits
-from aero.net.l2.tunnels import L2Tunnels, LANs
-from aero.net.lan.factory import LANFactory
 from aero.net.proxied import ProxiedFactory
-from aero.net.relaysessions import RelaySessions
 from aero.net.resolver import Resolver, SystemResolver
-from aero.net.state import StateDirectory, defaultStatePath
-from aero.net.tlssource import certificateSource
 from aero.net.udp.ports import DatagramPorts
 from aero.policy.clientaddress import ClientAddresses
 from aero.policy.destinations import DestinationPolicy
@@ -41,13 +34,20 @@ from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
 from aero.settings import Settings, isInternalName
 from aero.settings.relay import RelaySettings
+from aero.tls.acme.source import ACMESource
+from aero.tls.certificates import CertificateSource
+from aero.tls.source import certificateSource
+from aero.tls.state import StateDirectory, defaultStatePath
+from aero.tunnel.datagrams.sessions import RelaySessions
+from aero.tunnel.ethernet.capture import Captures
+from aero.tunnel.ethernet.permits import TunnelPermits
+from aero.tunnel.ethernet.tunnels import L2Tunnels, LANs
+from aero.tunnel.slots import TunnelSlots
 from aero.web.dns import dnsEndpoints, dnsEngine
 from aero.web.health import Readiness
 from aero.web.metricspage import MetricsEndpoint
-from aero.workers.member import Member
 from aero.ws.handshake import UpgradeGate
 from aero.ws.relaygate import RelayGate
-from aero.ws.slots import TunnelSlots
 
 from .fleet import Fleet, sharedStore
 

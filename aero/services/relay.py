@@ -13,8 +13,8 @@ from twisted.logger import Logger
 from twisted.web.resource import IResource
 
 from aero.errors import ConfigurationError
-from aero.net.relaypeers import TunnelOpener
 from aero.settings.relaychecks import checkRelay, maxMessageBytes, maxReceiveBuffer
+from aero.tunnel.datagrams.peers import TunnelOpener
 from aero.web.ice import IceGate
 from aero.web.relayendpoint import (
     RelayDoor,

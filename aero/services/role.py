@@ -11,7 +11,7 @@ from typing import Callable, Iterable, Mapping, Sequence
 
 from twisted.web.resource import IResource
 
-from aero.web.gates import Gate
+from aero.http.gates import Gate
 
 
 def _silent(host: str, port: int) -> Iterable[str]:

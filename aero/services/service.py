@@ -11,7 +11,7 @@ from typing import Iterable, Mapping, Sequence
 from twisted.internet.defer import Deferred, succeed
 from twisted.web.resource import IResource
 
-from aero.web.gates import Gate
+from aero.http.gates import Gate
 from aero.ws.endpoint import WebSocketEndpoint
 
 from .parts import Parts

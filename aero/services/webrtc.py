@@ -14,14 +14,14 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
 from aero.auth.turnrest import TurnSecret
-from aero.net.relaypeers import TunnelOpener
-from aero.net.relaysessions import RelaySession
-from aero.net.udp.engine import DatagramSink, UDPSession
 from aero.policy.iceservers import IceServer, IceServersError, parseServers, parseURL
 from aero.rtc.ice import IceOptions
 from aero.rtc.peer import Peers, PeerShared
 from aero.settings.relaychecks import maxMessageBytes, maxReceiveBuffer
 from aero.settings.webrtc import WebRTCSettings
+from aero.tunnel.datagrams.engine import DatagramSink, UDPSession
+from aero.tunnel.datagrams.peers import TunnelOpener
+from aero.tunnel.datagrams.sessions import RelaySession
 from aero.web.ice import IceEndpoint
 from aero.web.offers import OfferEndpoint, VersionedOfferEndpoint
 from aero.web.relayendpoint import RelayDoor, UpgradeRequired

@@ -1,4 +1,6 @@
 """
-A TCP/IP stack for one guest, without input, output or clock: frames and the time go in, frames
-and events come out (docs/architecture.md).
+TCP/IP without input and output.
+
+In: frames, commands and C{now}. Out: frames and events. The room imports nothing of Twisted,
+reads no clock, opens nothing and logs nothing; it counts drops by reason. C{lan} drives it.
 """

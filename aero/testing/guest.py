@@ -3,7 +3,7 @@
 A tiny guest for tests: one Ethernet station that speaks ARP, DHCP, UDP, ping and just enough
 TCP, without any of aero's codecs.
 
-It is a port (C{aero.net.lan.peer.FramePort}), so that a LAN can be built on it::
+It is a port (C{aero.lan.peer.FramePort}), so that a LAN can be built on it::
 
     guest = Guest()
     guest.attach(factory.buildLAN(peer, guest).framesReceived)

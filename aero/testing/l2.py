@@ -19,12 +19,12 @@ from typing import Any, Callable, Sequence
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IReactorTime
 
+from aero.lan.peer import FramePort, GuestPeer
 from aero.metrics import ROWS, Metrics
-from aero.net.l2.capture import Captures
-from aero.net.l2.tunnel import L2Tunnel
-from aero.net.l2.tunnels import L2Tunnels, TunnelPeer
-from aero.net.lan.peer import FramePort, GuestPeer
 from aero.settings.l2 import L2Settings
+from aero.tunnel.ethernet.capture import Captures
+from aero.tunnel.ethernet.tunnel import L2Tunnel
+from aero.tunnel.ethernet.tunnels import L2Tunnels, TunnelPeer
 
 
 class MemoryLAN:

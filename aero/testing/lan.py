@@ -26,11 +26,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from aero.dns.engine import Answer
+from aero.lan.factory import LANFactory
+from aero.lan.lan import LAN
+from aero.lan.peer import GuestPeer
 from aero.metrics import ROWS, Metrics
-from aero.net.dns.engine import Answer
-from aero.net.lan.factory import LANFactory
-from aero.net.lan.lan import LAN
-from aero.net.lan.peer import GuestPeer
 from aero.net.resolver import LookupFailed
 from aero.settings import Settings
 from aero.wire.dnsquery import Query
@@ -53,7 +53,7 @@ class MemoryDNS:
 
     def query(self, query: Query) -> Deferred[Answer]:
         """
-        See L{aero.net.dns.engine.DNSEngine.query}.
+        See L{aero.dns.engine.DNSEngine.query}.
         """
         waiting: Deferred[Answer] = Deferred()
         self.queries.append((query, waiting))

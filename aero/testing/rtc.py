@@ -10,8 +10,8 @@ from typing import Callable
 from twisted.internet.defer import Deferred, succeed
 
 from aero.errors import Refused
-from aero.net.relaypeers import PeerRequest
-from aero.net.relaysessions import RelaySession
+from aero.tunnel.datagrams.peers import PeerRequest
+from aero.tunnel.datagrams.sessions import RelaySession
 from aero.wire import sdp, signaling
 
 #: An offer that L{MemoryPeer} answers.
@@ -21,7 +21,7 @@ ANSWER = "v=0\r\nanswer\r\n"
 
 class MemoryPeer:
     """
-    A peer. See L{aero.net.relaypeers.RelayPeer}.
+    A peer. See L{aero.tunnel.datagrams.peers.RelayPeer}.
 
     @ivar session: Its relay session.
     @ivar request: Who asked for it.
@@ -88,7 +88,7 @@ class MemoryPeer:
 
 class MemoryPeers:
     """
-    Makes them. See L{aero.net.relaypeers.PeerFactory}.
+    Makes them. See L{aero.tunnel.datagrams.peers.PeerFactory}.
 
     @ivar made: The peers so far.
     @ivar isFull: Whether no more are made.

@@ -29,11 +29,11 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
+from aero.http.site import AeroSite, Respondent
 from aero.metrics import ROWS, Metrics
 from aero.policy.clientaddress import ClientAddresses
 from aero.policy.headers import ResponseHeaders
 from aero.settings.http import HTTPSettings
-from aero.web.site import AeroSite, Respondent
 
 #: Header lines of a request: pairs in their order, or one value for each name.
 HeaderLines = Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]]

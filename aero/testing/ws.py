@@ -26,13 +26,13 @@ from twisted.python.failure import Failure
 
 from aero.auth.revocations import Revocations
 from aero.auth.sessions import Sessions
+from aero.http.router import Router
+from aero.http.site import AeroSite
 from aero.metrics import ROWS, Metrics
 from aero.policy.clientaddress import ClientAddresses
 from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
 from aero.settings.http import HTTPSettings
-from aero.web.router import Router
-from aero.web.site import AeroSite
 from aero.ws.handshake import UpgradeGate
 
 from .web import MemoryTransport, SecureMemoryTransport

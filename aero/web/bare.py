@@ -11,11 +11,11 @@ from typing import Any, Callable
 from twisted.web.server import Request
 
 from aero.errors import Refused
+from aero.http.endpoint import Endpoint, Rendered
+from aero.http.replies import replyEmpty, replyJSON, replyText
 from aero.policy.l2upgrade import checkHandshake
 
-from .endpoint import Endpoint, Rendered
 from .health import Readiness
-from .replies import replyEmpty, replyJSON, replyText
 
 _ALLOWED = (b"Allow", b"GET,HEAD")
 _JSON = b"application/json"

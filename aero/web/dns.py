@@ -18,23 +18,30 @@ from twisted.web.resource import IResource
 
 from aero.auth import base64url
 from aero.auth.sessions import Sessions
+from aero.dns.dohupstream import httpsFactory
+from aero.dns.engine import Answer, DNSEngine
 from aero.errors import DecodeError
+from aero.http.bodies import (
+    DNS,
+    JSON,
+    MAX_BODY_BYTES,
+    MAX_IGNORED_BODY_BYTES,
+    contentType,
+    readBody,
+)
+from aero.http.endpoint import Rendered
+from aero.http.replies import Header, reply, retryAfter
 from aero.metrics import Metrics
-from aero.net.dns.engine import Answer, DNSEngine
 from aero.policy.quota import MakeBuckets, localBuckets
 from aero.settings.dns import DNSSettings
 from aero.wire.dns import FORMERR, HEADER_SIZE, NOERROR, NXDOMAIN, SERVFAIL, identify, shortAnswer
 from aero.wire.dnsquery import parseQuery
 
-from .bodies import DNS, JSON, MAX_BODY_BYTES, MAX_IGNORED_BODY_BYTES, contentType, readBody
 from .dnsjson import DNSJSONEndpoint
 from .dnslimit import DNSAdmission, ResolvingEndpoint
-from .dnsupstream import httpsFactory
-from .endpoint import Rendered
-from .replies import Header, reply, retryAfter
 
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 #: Characters of a C{Content-Type} that is looked at.
 MAX_CONTENT_TYPE = 256

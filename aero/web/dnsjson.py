@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from aero.dns.engine import Answer
 from aero.errors import DecodeError, Refused
-from aero.net.dns.engine import Answer
+from aero.http.endpoint import Rendered
+from aero.http.replies import replyJSON
 from aero.policy.numeric import ipv4Text, ipv6Text
 from aero.wire.dns import (
     AAAA,
@@ -31,11 +33,9 @@ from aero.wire.dnsanswer import Record, addressRecords
 from aero.wire.dnsquery import Query
 
 from .dnslimit import ResolvingEndpoint
-from .endpoint import Rendered
-from .replies import replyJSON
 
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 TYPE: Final = b"application/dns-json; charset=utf-8"
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Callable, Final
 
 from aero.auth.sessions import Sessions
+from aero.dns.engine import DNSEngine
+from aero.http.credentials import requireSession
+from aero.http.endpoint import Endpoint
 from aero.metrics import Metrics
 from aero.metrics import dns as rows
-from aero.net.dns.engine import DNSEngine
 from aero.policy.quota import MakeBuckets, addressKey, localBuckets
 from aero.settings.dns import DNSSettings
 
-from .credentials import requireSession
-from .endpoint import Endpoint
-
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 #: What clients without a session are told (gateway.md section 14.1, row 1).
 NO_SESSION: Final = "Missing or invalid session"

@@ -32,15 +32,14 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from aero.http.forwarding import requestHeaders, responseHeaders
+from aero.http.replies import abort, isOver, replyError
+from aero.http.request import AeroRequest
 from aero.interfaces import IUpgradable
 from aero.metrics import Metrics
 from aero.metrics import static as rows
 
-from .filebody import abort
-from .forwarding import requestHeaders, responseHeaders
 from .frontendsocket import FrontendSocket
-from .replies import isOver, replyError
-from .request import AeroRequest
 
 #: Seconds to wait for the development server to accept a connection (edge.md section 9).
 CONNECT_TIMEOUT: Final = 3.0

@@ -17,11 +17,10 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
+from aero.http.forwarding import requestHeaders, responseHeaders
+from aero.http.replies import isOver, replyUpgradeRefused
+from aero.http.request import AeroRequest
 from aero.net.pump import TargetConnection
-
-from .forwarding import requestHeaders, responseHeaders
-from .replies import isOver, replyUpgradeRefused
-from .request import AeroRequest
 
 #: Bytes of the answer to the handshake.
 MAX_HEAD: Final = 65_536

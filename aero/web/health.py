@@ -13,8 +13,8 @@ from typing import Callable, Iterable
 
 from twisted.web.server import Request
 
-from .endpoint import Endpoint
-from .replies import Header, replyJSON
+from aero.http.endpoint import Endpoint
+from aero.http.replies import Header, replyJSON
 
 #: The state of a process is only ever true now.
 _UNCACHED: list[Header] = [(b"Cache-Control", b"no-store")]

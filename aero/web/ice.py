@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Callable, Sequence
 
 from aero.auth.turnrest import TurnSecret
 from aero.errors import Refused
+from aero.http.replies import Header
 from aero.policy.iceservers import IceServer
 
 from .relayendpoint import RelayDoor, RelayEndpoint, replyRelayJSON
-from .replies import Header
 
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 PATH = "/webrtc/ice"
 
@@ -37,7 +37,7 @@ class IceGate:
 
     def admits(self, request: AeroRequest) -> bool:
         """
-        See L{aero.web.gates.Gate.admits}.
+        See L{aero.http.gates.Gate.admits}.
         """
         if request.method in (b"GET", b"HEAD") and request.route.endswith(PATH):
             _mark(request)

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Callable
 from twisted.internet.defer import Deferred
 
 from aero.errors import Refused
+from aero.http.credentials import hasBearer
+from aero.http.endpoint import Endpoint, Rendered
+from aero.http.replies import reply, replyError
 from aero.metrics import Metrics, sessions
 
-from .credentials import hasBearer
-from .endpoint import Endpoint, Rendered
-from .replies import reply, replyError
-
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 #: Prometheus' text format (gateway.md section 5.4).
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"

@@ -15,16 +15,16 @@ from twisted.web.server import NOT_DONE_YET
 
 from aero.auth.relaymodes import Admitted
 from aero.errors import Refused
+from aero.http.replies import isOver
 from aero.metrics import Events
-from aero.net.relaypeers import PeerFactory, PeerRequest, RelayPeer, clientOrigin
-from aero.net.relaysessions import RelaySession, RelaySessions
+from aero.tunnel.datagrams.peers import PeerFactory, PeerRequest, RelayPeer, clientOrigin
+from aero.tunnel.datagrams.sessions import RelaySession, RelaySessions
 from aero.wire import sdp, signaling
 
 from .relayendpoint import RelayDoor, RelayEndpoint, replyRelayJSON
-from .replies import isOver
 
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 #: Bytes of a body (relay.md section 1.4). What is longer than a description may be is refused
 #: as one, without being taken apart.

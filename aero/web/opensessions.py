@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Callable, Iterable, NamedTuple
 
 from aero.auth.sessions import Sessions
 from aero.errors import Refused
+from aero.http.credentials import requireBearer
+from aero.http.endpoint import Endpoint
+from aero.http.replies import replyEmpty, replyJSON
 from aero.metrics import Metrics
 from aero.metrics import sessions as rows
 
-from .credentials import requireBearer
-from .endpoint import Endpoint
-from .replies import replyEmpty, replyJSON
-
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 #: The most sessions that are listed, those with the most tunnels first.
 MAX_LISTED = 1_000

@@ -18,15 +18,15 @@ from twisted.python.failure import Failure
 
 from aero.auth.relaymodes import Admitted, RelayAuth
 from aero.errors import Refused
+from aero.http.endpoint import Endpoint
+from aero.http.replies import Header, encodeJSON, reply, replyText, retryAfter
 from aero.metrics import Events
-from aero.net.relaysessions import RelaySessions
+from aero.tunnel.datagrams.sessions import RelaySessions
 
-from .endpoint import Endpoint
 from .health import Readiness
-from .replies import Header, encodeJSON, reply, replyText, retryAfter
 
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 #: Without a charset, as the reference writes it.
 JSON = b"application/json"

@@ -1,7 +1,7 @@
 # -*- test-case-name: aero.web.test.test_relaygates -*-
 """
 The origin guard and CORS of the relay when it runs alone (relay.md section 3.3). With the
-gateway the rules of L{aero.web.gates} hold for everything on the one origin.
+gateway the rules of L{aero.http.gates} hold for everything on the one origin.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import re
 from typing import TYPE_CHECKING
 
 from aero.errors import Refused
+from aero.http.gates import ALLOWED_METHODS, PREFLIGHT_MAX_AGE
+from aero.http.replies import Header, replyEmpty
 from aero.metrics import Metrics, sessions
 from aero.policy.origin import Origins
 
-from .gates import ALLOWED_METHODS, PREFLIGHT_MAX_AGE
 from .relayendpoint import replyRelayError
-from .replies import Header, replyEmpty
 
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 #: What may be repeated of C{Access-Control-Request-Headers}: names, commas and spaces.
 _HEADER_NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z, ]{1,4096}")
@@ -40,7 +40,7 @@ class RelayOriginGate:
 
     def admits(self, request: AeroRequest) -> bool:
         """
-        See L{aero.web.gates.Gate.admits}.
+        See L{aero.http.gates.Gate.admits}.
         """
         lines = request.requestHeaders.getRawHeaders
         decision = self._origins.allow(lines(b"Origin", ()), lines(b"Host", ()))

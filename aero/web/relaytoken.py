@@ -15,17 +15,16 @@ from twisted.logger import Logger
 from aero.auth.jwt import mintRelayToken
 from aero.auth.sessions import Sessions
 from aero.errors import Refused
+from aero.http.bodies import MAX_IGNORED_BODY_BYTES, readBody
+from aero.http.credentials import requireOrigin, requireSession
+from aero.http.endpoint import Endpoint
+from aero.http.replies import replyJSON
 from aero.metrics import Metrics, sessions
 from aero.policy.quota import MakeBuckets, localBuckets
 from aero.settings.relay import RelaySettings
 
-from .bodies import MAX_IGNORED_BODY_BYTES, readBody
-from .credentials import requireOrigin, requireSession
-from .endpoint import Endpoint
-from .replies import replyJSON
-
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 #: Where the relay answers, below its own base URL (gateway.md section 6.1).
 RELAY_ENDPOINTS = {

@@ -12,6 +12,10 @@ from twisted.logger import Logger
 
 from aero.auth.sessions import Session, Sessions
 from aero.errors import Refused
+from aero.http.bodies import DNS, MAX_IGNORED_BODY_BYTES, readBody
+from aero.http.credentials import originOf, sessionOf
+from aero.http.endpoint import Endpoint
+from aero.http.replies import Header, replyEmpty, replyJSON
 from aero.metrics import Metrics, sessions
 from aero.policy.quota import MakeBuckets, addressKey, localBuckets
 from aero.settings.dns import DNSSettings
@@ -20,14 +24,10 @@ from aero.settings.relay import RelaySettings
 from aero.settings.session import SessionSettings
 from aero.settings.tcp import TCPSettings
 
-from .bodies import DNS, MAX_IGNORED_BODY_BYTES, readBody
-from .credentials import originOf, sessionOf
-from .endpoint import Endpoint
 from .relaytoken import RelayCredentials, isoTime
-from .replies import Header, replyEmpty, replyJSON
 
 if TYPE_CHECKING:
-    from .request import AeroRequest
+    from aero.http.request import AeroRequest
 
 #: What a session says never depends on anything but its moment.
 _NO_STORE: list[Header] = [(b"Cache-Control", b"no-store")]

@@ -13,11 +13,11 @@ from twisted.internet.interfaces import IReactorTime
 from aero.metrics import Metrics
 from aero.net.dialer import Dialer
 from aero.settings.tcp import TCPSettings
+from aero.tunnel.slots import TunnelSlots
 
 from .endpoint import WebSocketEndpoint
 from .handshake import UpgradeGate
 from .protocol import AeroWebSocketProtocol
-from .slots import TunnelSlots
 
 
 class DiallingParts(TypedDict):

@@ -126,7 +126,7 @@ class UpgradeGate:
         """
         Run the checks.
 
-        @param request: The L{aero.web.request.AeroRequest}.
+        @param request: The L{aero.http.request.AeroRequest}.
         @param needsSession: Whether a valid session cookie is one of them.
         @raise Refused: One of them failed.
         """

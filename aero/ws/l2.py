@@ -2,7 +2,8 @@
 """
 C{/l2}: Ethernet over WebSocket (l2.md).
 
-L{L2Protocol} carries the messages of L{aero.net.l2.tunnel.L2Tunnel}, one in each binary message.
+L{L2Protocol} carries the messages of L{aero.tunnel.ethernet.tunnel.L2Tunnel}, one in each binary
+message.
 Text, and the pings of WebSocket itself, mean nothing to the tunnel and count in its quotas.
 """
 
@@ -15,11 +16,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from aero.errors import Refused
 from aero.metrics import Metrics
-from aero.net.l2.permits import Permit, TunnelPermits
-from aero.net.l2.tunnel import L2Tunnel
-from aero.net.l2.tunnels import L2Tunnels, TunnelPeer
 from aero.net.shallow import keepShallow
 from aero.net.unsent import undeliveredBytes
+from aero.tunnel.ethernet.permits import Permit, TunnelPermits
+from aero.tunnel.ethernet.tunnel import L2Tunnel
+from aero.tunnel.ethernet.tunnels import L2Tunnels, TunnelPeer
 from aero.wire.l2tunnel import HEADER_BYTES
 from aero.wire.websocket import BINARY, CLOSE, GOING_AWAY, MESSAGE_TOO_BIG, PING, Event
 

@@ -27,11 +27,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from aero.metrics import Events
-from aero.net.relaypeers import PeerRequest, TunnelCarrier
-from aero.net.relaysessions import RelaySession
 from aero.policy.l2backend import TUNNEL, BackendRequest, backendRequest
 from aero.policy.redaction import redact, redactURL
 from aero.settings.webrtc import BridgeSettings
+from aero.tunnel.datagrams.peers import PeerRequest, TunnelCarrier
+from aero.tunnel.datagrams.sessions import RelaySession
 from aero.wire.websocket import GOING_AWAY, MESSAGE_TOO_BIG, NORMAL
 
 #: Seconds to connect, TLS and handshake included.
@@ -49,7 +49,7 @@ Connector = Callable[[str], IStreamClientEndpoint]
 
 class Backends:
     """
-    Opens backends. See L{aero.net.relaypeers.TunnelOpener}.
+    Opens backends. See L{aero.tunnel.datagrams.peers.TunnelOpener}.
     """
 
     _log = Logger(namespace="aero.l2")
@@ -74,7 +74,7 @@ class Backends:
         self, session: RelaySession, request: PeerRequest, carrier: TunnelCarrier
     ) -> Backend | None:
         """
-        See L{aero.net.relaypeers.TunnelOpener}.
+        See L{aero.tunnel.datagrams.peers.TunnelOpener}.
         """
         self._events.inc("l2_bridge_dials_total")
         settings = self._settings
@@ -183,7 +183,7 @@ class _Writing:
 
 class Backend:
     """
-    One backend for one channel. See L{aero.net.relaypeers.Tunnel}.
+    One backend for one channel. See L{aero.tunnel.datagrams.peers.Tunnel}.
 
     @ivar writing: The producer that is registered with the transport.
     """
@@ -310,7 +310,7 @@ class Backend:
 
     def messagesReceived(self, messages: Sequence[bytes]) -> None:
         """
-        See L{aero.net.relaypeers.Tunnel}.
+        See L{aero.tunnel.datagrams.peers.Tunnel}.
         """
         if self._over:
             return

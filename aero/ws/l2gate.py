@@ -96,7 +96,7 @@ class L2Gate:
         """
         Run the checks.
 
-        @param request: The L{aero.web.request.AeroRequest}.
+        @param request: The L{aero.http.request.AeroRequest}.
         @param needsSession: Without effect; the mode decides.
         @raise Refused: One of them failed; its message is the body.
         """

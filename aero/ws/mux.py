@@ -32,12 +32,13 @@ from aero.errors import DecodeError, Refused
 from aero.metrics import mux as rows
 from aero.net.dialer import ApprovedTarget
 from aero.net.happyeyeballs import DialFailed
-from aero.net.muxpressure import UploadPressure
-from aero.net.muxsender import FairSender
-from aero.net.muxstates import CLOSED
-from aero.net.muxstream import MuxStream, congestedBytes
-from aero.net.muxtarget import MuxTarget
 from aero.net.prompt import readMore
+from aero.tunnel.slots import Lease
+from aero.tunnel.streams.pressure import UploadPressure
+from aero.tunnel.streams.sender import FairSender
+from aero.tunnel.streams.states import CLOSED
+from aero.tunnel.streams.stream import MuxStream, congestedBytes
+from aero.tunnel.streams.target import MuxTarget
 from aero.wire import tcpmux
 from aero.wire.tcpmux import SUBPROTOCOL, Error, ErrorCode, Frame, FrameDecoder, Open
 from aero.wire.websocket import ABNORMAL, PROTOCOL_ERROR
@@ -45,7 +46,6 @@ from aero.wire.websocket import ABNORMAL, PROTOCOL_ERROR
 from .dialling import DiallingEndpoint, DiallingParts
 from .handshake import Accepted
 from .protocol import AeroWebSocketProtocol, Closed
-from .slots import Lease
 
 #: Bytes of replies that may wait for a client that does not read.
 _MAX_REPLY_BYTES = 65_536
@@ -357,7 +357,7 @@ class MuxProtocol(AeroWebSocketProtocol):
                 self._log.failure("Opening a stream failed", failure=failure)
             stream.fail(ErrorCode.DIAL_FAILED, "dial failed")
 
-    # -- what the streams say: aero.net.muxstream.Owner
+    # -- what the streams say: aero.tunnel.streams.stream.Owner
 
     def streamCongested(self, stream: MuxStream) -> None:
         """

@@ -20,10 +20,10 @@ from twisted.python.failure import Failure
 from aero.auth.relaymodes import Admitted, RelayAuth
 from aero.errors import Refused
 from aero.metrics import Metrics
-from aero.net.relaypeers import PeerFactory, PeerRequest, RelayPeer, clientOrigin
-from aero.net.relaysessions import RelaySession, RelaySessions
 from aero.policy.datagramlimits import Bucket
 from aero.settings.signal import SignalSettings
+from aero.tunnel.datagrams.peers import PeerFactory, PeerRequest, RelayPeer, clientOrigin
+from aero.tunnel.datagrams.sessions import RelaySession, RelaySessions
 from aero.wire import sdp, signaling
 from aero.wire.websocket import (
     INTERNAL_ERROR,

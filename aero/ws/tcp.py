@@ -50,6 +50,7 @@ from aero.net.dialer import ApprovedTarget
 from aero.net.happyeyeballs import DialFailed
 from aero.net.prompt import readMore
 from aero.net.pump import IdleTimer, TargetConnection
+from aero.tunnel.slots import Lease
 from aero.wire.tcptarget import parseTarget
 from aero.wire.websocket import (
     ABNORMAL,
@@ -63,7 +64,6 @@ from aero.wire.websocket import (
 from .dialling import DiallingEndpoint, DiallingParts
 from .handshake import Accepted
 from .protocol import AeroWebSocketProtocol, Closed
-from .slots import Lease
 
 #: The longest message to a client; a larger read of the target becomes several.
 _CHUNK = 65_536

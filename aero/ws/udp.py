@@ -24,13 +24,13 @@ from aero.auth.relaymodes import RelayAuth
 from aero.errors import Refused
 from aero.log import blurred
 from aero.metrics import Metrics
-from aero.net.relaysessions import RelaySession, RelaySessions
-from aero.net.udp.engine import UDPSession
 from aero.net.udp.ports import DatagramPorts
 from aero.policy.datagramlimits import Bucket
 from aero.policy.destinations import DestinationPolicy
 from aero.settings.signal import SignalSettings
 from aero.settings.udp import UDPSettings
+from aero.tunnel.datagrams.engine import UDPSession
+from aero.tunnel.datagrams.sessions import RelaySession, RelaySessions
 from aero.wire.udprelay import MAX_HEADER
 from aero.wire.websocket import (
     INTERNAL_ERROR,
@@ -219,7 +219,7 @@ class UDPProtocol(RelaySocketProtocol, BatchingProtocol):
 
     def sendDatagrams(self, messages: Sequence[bytes]) -> None:
         """
-        See L{aero.net.udp.engine.DatagramSink}.
+        See L{aero.tunnel.datagrams.engine.DatagramSink}.
         """
         self.sendMessages(messages)
         if self._udp is not None and not self.sendingIsPaused:

@@ -14,8 +14,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from aero.app import Aero
-from aero.net.lan.factory import LANFactory
-from aero.net.lan.lan import LAN
+from aero.lan.factory import LANFactory
+from aero.lan.lan import LAN
 from aero.wire.ethernet import macText
 from aero.wire.ipv4 import addressText
 

@@ -12,10 +12,10 @@ from twisted.web.resource import IResource
 
 from aero.app import Aero
 from aero.auth.sessions import Sessions
-from aero.web.credentials import requireSession
-from aero.web.endpoint import Endpoint
-from aero.web.replies import replyEmpty, replyJSON
-from aero.web.request import AeroRequest
+from aero.http.credentials import requireSession
+from aero.http.endpoint import Endpoint
+from aero.http.replies import replyEmpty, replyJSON
+from aero.http.request import AeroRequest
 
 
 class Whoami(Endpoint):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Iterable
 
 from aero.errors import Refused
-from aero.web.chunked import MAX_TRAILER, ChunkedDecoder
+from aero.http.chunked import MAX_TRAILER, ChunkedDecoder
 
 from .explore import main, pieces
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from twisted.internet import error
 from twisted.logger import globalLogPublisher
 
-from aero.net.lan.peer import GuestPeer
+from aero.lan.peer import GuestPeer
 from aero.policy.forwards import Forward
 from aero.testing.lan import LANRig
 

@@ -6,7 +6,7 @@ The head of an HTTP/1 request.
 from __future__ import annotations
 
 from aero.errors import Refused
-from aero.web.head import Head, parseHead, validHost, validName, validTarget, validValue
+from aero.http.head import Head, parseHead, validHost, validName, validTarget, validValue
 
 from .explore import main
 

@@ -6,8 +6,8 @@ Request targets: paths, queries, and the target of a C{/tcp} tunnel.
 from __future__ import annotations
 
 from aero.errors import Refused
-from aero.web.paths import decodePath, isAmbiguous, upgradePath
-from aero.web.staticpath import parsePath, splitTarget
+from aero.files.staticpath import parsePath, splitTarget
+from aero.http.paths import decodePath, isAmbiguous, upgradePath
 from aero.wire.tcptarget import parseTarget
 
 from .explore import main

@@ -14,10 +14,10 @@ asyncioreactor.install()
 
 from twisted.internet import reactor  # noqa: E402
 
+from aero.lan.factory import LANFactory  # noqa: E402
+from aero.lan.peer import GuestPeer  # noqa: E402
 from aero.metrics import ROWS, Metrics  # noqa: E402
 from aero.metrics import lan as rows  # noqa: E402
-from aero.net.lan.factory import LANFactory  # noqa: E402
-from aero.net.lan.peer import GuestPeer  # noqa: E402
 from aero.settings import Settings  # noqa: E402
 from aero.testing.guest import Guest  # noqa: E402
 from aero.testing.lan import MemoryDNS, MemoryNames  # noqa: E402

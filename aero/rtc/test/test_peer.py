@@ -13,14 +13,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.errors import Refused
 from aero.metrics import ROWS, Metrics
 from aero.metrics import relay as rows
-from aero.net.relaypeers import PeerRequest, clientOrigin
-from aero.net.relaysessions import RelaySessions
 from aero.rtc.datachannel import ChannelRequest
 from aero.rtc.ice import IceOptions
 from aero.rtc.peer import Peers, PeerShared
 from aero.settings.signal import SignalSettings
 from aero.settings.udp import UDPSettings
 from aero.settings.webrtc import BridgeSettings
+from aero.tunnel.datagrams.peers import PeerRequest, clientOrigin
+from aero.tunnel.datagrams.sessions import RelaySessions
 from aero.wire.sdp import DescriptionError
 
 UDP = ChannelRequest("udp", "", False, 0, None)

@@ -10,14 +10,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.errors import ConfigurationError
+from aero.fleet.member import SupervisedStore
+from aero.fleet.rates import SharedBuckets
+from aero.fleet.workers.member import Member
 from aero.metrics import ROWS, Metrics
-from aero.net.fleet.member import SupervisedStore
-from aero.net.fleet.rates import SharedBuckets
 from aero.net.inherited import InheritedSockets
 from aero.policy.quota import TokenBuckets
 from aero.services.fleet import Fleet, sharedStore
 from aero.settings.fleet import FleetSettings
-from aero.workers.member import Member
 
 
 class FleetTests(SynchronousTestCase):
@@ -55,7 +55,7 @@ class FleetTests(SynchronousTestCase):
         """
         Without the client for Redis the start says what to install, and no password.
         """
-        self.patch(sys, "modules", {**sys.modules, "aero.net.fleet.redisstore": None})
+        self.patch(sys, "modules", {**sys.modules, "aero.fleet.redisstore": None})
         settings = FleetSettings(redisURL="redis://:secret@127.0.0.1/")
         error = self.assertRaises(
             ConfigurationError,

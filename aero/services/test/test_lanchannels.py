@@ -13,12 +13,12 @@ from aero.auth.jwt import mintRelayToken
 from aero.auth.l2modes import L2Authenticator
 from aero.metrics import ROWS, Metrics
 from aero.metrics import relay as rows
-from aero.net.l2.permits import TunnelPermits
-from aero.net.relaypeers import PeerRequest
 from aero.policy.origin import normalizeOrigin
 from aero.services.lanchannels import LANChannels, credentials
 from aero.settings.l2 import L2Settings
 from aero.testing.l2 import MemoryCarrier, MemoryLANs, makeTunnels
+from aero.tunnel.datagrams.peers import PeerRequest
+from aero.tunnel.ethernet.permits import TunnelPermits
 
 NOW = 1_700_000_000.0
 PING, PONG = b"\xa2\x03\x01\x00", b"\xa2\x03\x02\x00"

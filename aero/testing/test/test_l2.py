@@ -7,10 +7,10 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from aero.net.l2.tunnel import LANPort, TunnelTransport
-from aero.net.l2.tunnels import LANs
-from aero.net.lan.peer import FramePort
+from aero.lan.peer import FramePort
 from aero.testing.l2 import MemoryCarrier, MemoryLAN, MemoryLANs, makeTunnels, runNow
+from aero.tunnel.ethernet.tunnel import LANPort, TunnelTransport
+from aero.tunnel.ethernet.tunnels import LANs
 from aero.wire.l2tunnel import FRAME, encode
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Request
 
+from aero.http.endpoint import Endpoint
+from aero.http.replies import replyJSON
+from aero.http.router import Router
 from aero.testing.web import Exchange, WebClient
-from aero.web.endpoint import Endpoint
-from aero.web.replies import replyJSON
-from aero.web.router import Router
 
 
 class Echo(Endpoint):

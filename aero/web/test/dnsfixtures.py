@@ -11,15 +11,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.auth.sessions import Sessions
+from aero.dns.engine import DNSEngine
+from aero.dns.exchange import usable
+from aero.http.router import Router
 from aero.metrics import ROWS, Metrics
-from aero.net.dns.engine import DNSEngine
-from aero.net.dns.exchange import usable
 from aero.settings.dns import DNSSettings
 from aero.testing.web import WebClient
 from aero.web.dns import DNSQueryEndpoint
 from aero.web.dnsjson import DNSJSONEndpoint
 from aero.web.dnslimit import DNSAdmission
-from aero.web.router import Router
 from aero.wire.dnsanswer import ScannedAnswer
 from aero.wire.dnsquery import Question
 
@@ -41,7 +41,7 @@ class PlayedUpstream:
 
     def exchange(self, question: Question) -> Deferred[ScannedAnswer]:
         """
-        See L{aero.net.dns.exchange.Exchange.exchange}.
+        See L{aero.dns.exchange.Exchange.exchange}.
         """
         waiting: Deferred[ScannedAnswer] = Deferred(lambda _: None)
         self.asked.append((question.message(0, question.wire(), payloadSize=None), waiting))
@@ -49,7 +49,7 @@ class PlayedUpstream:
 
     def stop(self) -> None:
         """
-        See L{aero.net.dns.exchange.Exchange.stop}.
+        See L{aero.dns.exchange.Exchange.stop}.
         """
 
     def answer(self, raw: bytes) -> None:

@@ -12,12 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from zope.interface.verify import verifyObject
 
+from aero.http.router import Router
 from aero.interfaces import IUpgradable
 from aero.metrics import ROWS, Metrics
 from aero.metrics import static as rows
 from aero.testing.web import Exchange, HeaderLines, WebClient
 from aero.web.frontendproxy import FrontendProxy
-from aero.web.router import Router
 from aero.web.test.upstreams import Upstream
 
 

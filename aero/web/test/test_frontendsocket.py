@@ -10,12 +10,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from aero.http.router import Router
 from aero.metrics import ROWS, Metrics
 from aero.metrics import static as rows
 from aero.testing.web import Exchange, WebClient
 from aero.web.frontendproxy import FrontendProxy
 from aero.web.frontendsocket import HANDSHAKE_TIMEOUT, MAX_HEAD, PAUSE_BYTES
-from aero.web.router import Router
 from aero.web.test.upstreams import Upstream
 
 HANDSHAKE = {

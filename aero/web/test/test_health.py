@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from aero.http.router import Router
 from aero.testing.web import WebClient
 from aero.web.health import HealthEndpoint, Readiness, ReadyEndpoint, VersionEndpoint
-from aero.web.router import Router
 
 
 class ReadinessTests(SynchronousTestCase):

@@ -10,16 +10,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.auth.relaymodes import Admitted, KeyAuth, RelayAuth
 from aero.auth.turnrest import TurnSecret
+from aero.http.gates import Gate
+from aero.http.router import Router
 from aero.metrics import ROWS, Metrics
 from aero.metrics.relay import EVENTS
 from aero.policy.iceservers import IceServer
 from aero.policy.origin import Origins
 from aero.testing.web import WebClient, WebResponse
-from aero.web.gates import Gate
 from aero.web.ice import IceEndpoint, IceGate
 from aero.web.relayendpoint import RelayDoor
 from aero.web.relaygates import RelayOriginGate
-from aero.web.router import Router
 
 NOW = 1_700_000_000.5
 SERVERS = (IceServer(("stun:a",)), IceServer(("turn:b", "stun:c"), "own", "secret"))

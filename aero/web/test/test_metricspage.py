@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from aero.http.router import Router
 from aero.metrics import ROWS, Metrics, sessions
 from aero.policy.clientaddress import ClientAddresses
 from aero.testing.web import HeaderLines, WebClient
 from aero.web.metricspage import MetricsEndpoint
-from aero.web.router import Router
 
 
 class MetricsEndpointTests(SynchronousTestCase):

@@ -12,15 +12,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.auth.relaymodes import KeyAuth, RelayAuth
+from aero.http.router import Router
 from aero.metrics import ROWS, Metrics
-from aero.net.relaysessions import RelaySessions
 from aero.settings.signal import SignalSettings
 from aero.settings.udp import UDPSettings
 from aero.testing.rtc import ANSWER, OFFER, MemoryPeers
 from aero.testing.web import Exchange, WebClient, WebResponse
+from aero.tunnel.datagrams.sessions import RelaySessions
 from aero.web.offers import OfferEndpoint, VersionedOfferEndpoint
 from aero.web.relayendpoint import RelayDoor
-from aero.web.router import Router
 
 NOW = 1_700_000_000.0
 #: What L{MemoryPeer} answers once its candidates are there.

@@ -9,10 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.auth.revocations import Revocations
 from aero.auth.sessions import Sessions
+from aero.http.router import Router
 from aero.metrics import ROWS, Metrics, sessions
 from aero.testing.web import WebClient, WebResponse
 from aero.web.opensessions import MAX_LISTED, OpenSessionsEndpoint, Tunnel
-from aero.web.router import Router
 
 TOKEN = {b"Authorization": b"Bearer sesame"}
 

@@ -13,12 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.auth.jwt import mintRelayToken
 from aero.auth.relaymodes import Admitted, KeyAuth, RelayAuth, TokenAuth
 from aero.errors import Refused
+from aero.http.router import Router
 from aero.metrics import ROWS, Metrics
 from aero.metrics.relay import EVENTS
-from aero.net.relaysessions import RelaySessions
 from aero.settings.signal import SignalSettings
 from aero.settings.udp import UDPSettings
 from aero.testing.web import WebClient, WebResponse
+from aero.tunnel.datagrams.sessions import RelaySessions
 from aero.web.health import Readiness
 from aero.web.relayendpoint import (
     RelayDoor,
@@ -28,7 +29,6 @@ from aero.web.relayendpoint import (
     RelayVersionEndpoint,
     UpgradeRequired,
 )
-from aero.web.router import Router
 
 NOW = 1_700_000_000.0
 

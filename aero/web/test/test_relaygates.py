@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from aero.http.router import Router
 from aero.metrics import ROWS, Metrics
 from aero.policy.origin import Origins
 from aero.testing.web import WebClient, WebResponse
 from aero.web.relayendpoint import RelayHealthEndpoint
 from aero.web.relaygates import RelayOriginGate
-from aero.web.router import Router
 
 ORIGIN = b"https://app.example.com"
 

@@ -11,11 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.auth.jwt import verifyRelayToken
 from aero.auth.sessions import Sessions
+from aero.http.router import Router
 from aero.metrics import ROWS, Metrics, sessions
 from aero.settings.relay import RelaySettings
 from aero.testing.web import WebClient, WebResponse
 from aero.web.relaytoken import RelayCredentials, RelayTokenEndpoint, isoTime
-from aero.web.router import Router
 
 NOW = 1_700_000_000.25
 

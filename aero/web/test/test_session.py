@@ -16,6 +16,7 @@ from zope.interface import implementer
 from aero.auth.jwt import verifyRelayToken
 from aero.auth.revocations import Revocations
 from aero.auth.sessions import Sessions
+from aero.http.router import Router
 from aero.metrics import ROWS, Metrics, sessions
 from aero.policy.clientaddress import ClientAddresses
 from aero.settings.dns import DNSSettings
@@ -25,7 +26,6 @@ from aero.settings.session import SessionSettings
 from aero.settings.tcp import TCPSettings
 from aero.testing.web import WebClient, WebResponse
 from aero.web.relaytoken import RelayCredentials
-from aero.web.router import Router
 from aero.web.session import SessionEndpoint
 
 #: A moment with milliseconds, in seconds since 1970.

@@ -7,12 +7,12 @@ from __future__ import annotations
 from typing import Any
 
 from aero.auth.l2modes import L2Authenticator
-from aero.net.l2.permits import TunnelPermits
 from aero.policy.clientaddress import ClientAddresses
 from aero.policy.origin import Origins, normalizeOrigin
 from aero.settings.l2 import L2Settings
 from aero.testing.l2 import MemoryLANs, makeTunnels
 from aero.testing.ws import WebSocketClient, WebSocketRig
+from aero.tunnel.ethernet.permits import TunnelPermits
 from aero.ws.l2 import L2Endpoint
 from aero.ws.l2gate import L2Gate
 

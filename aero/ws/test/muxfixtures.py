@@ -13,6 +13,7 @@ from aero.net.dialer import Dialer
 from aero.policy.egress import EgressPolicy
 from aero.settings.tcp import TCPSettings
 from aero.testing.ws import TargetEnd, WebSocketClient, WebSocketRig
+from aero.tunnel.slots import TunnelSlots
 from aero.wire.tcpmux import (
     CLOSE,
     DATA,
@@ -27,7 +28,6 @@ from aero.wire.tcpmux import (
 )
 from aero.wire.websocket import BINARY
 from aero.ws.mux import MuxEndpoint, MuxProtocol
-from aero.ws.slots import TunnelSlots
 
 HOST = "192.0.2.5"
 

@@ -17,12 +17,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import ROWS, Metrics
 from aero.metrics import relay as rows
-from aero.net.relaypeers import PeerRequest
-from aero.net.relaysessions import RelaySessions
 from aero.settings.signal import SignalSettings
 from aero.settings.udp import UDPSettings
 from aero.settings.webrtc import BridgeSettings
 from aero.testing.web import MemoryTransport
+from aero.tunnel.datagrams.peers import PeerRequest
+from aero.tunnel.datagrams.sessions import RelaySessions
 from aero.wire.websocket import BINARY, CLOSE, PING, PONG, FrameReader, frameHeader
 from aero.ws.l2backend import MAX_WAITING, Backend, Backends
 from aero.ws.masking import unmask
@@ -33,7 +33,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 class Carrier:
     """
-    The data channel. See L{aero.net.relaypeers.TunnelCarrier}.
+    The data channel. See L{aero.tunnel.datagrams.peers.TunnelCarrier}.
     """
 
     def __init__(self) -> None:

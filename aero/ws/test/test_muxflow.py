@@ -14,8 +14,8 @@ from zope.interface import implementer
 
 from aero.errors import Refused
 from aero.metrics import mux as rows
-from aero.net.muxpressure import GRACE, PATIENCE, QUIET
 from aero.testing.ws import WebSocketClient
+from aero.tunnel.streams.pressure import GRACE, PATIENCE, QUIET
 from aero.wire.tcpmux import (
     CLOSE,
     DATA,

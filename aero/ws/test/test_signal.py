@@ -11,12 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.auth.jwt import mintRelayToken
 from aero.auth.relaymodes import Admitted, KeyAuth, RelayAuth, TokenAuth
-from aero.net.relaysessions import RelaySessions
 from aero.policy.origin import Origins
 from aero.settings.signal import SignalSettings
 from aero.settings.udp import UDPSettings
 from aero.testing.rtc import ANSWER, OFFER, MemoryPeer, MemoryPeers
 from aero.testing.ws import WebSocketClient, WebSocketRig
+from aero.tunnel.datagrams.sessions import RelaySessions
 from aero.wire.sdp import Candidate
 from aero.wire.websocket import BINARY, CLOSE, PING, PONG, TEXT
 from aero.ws.relaygate import RelayGate

@@ -17,8 +17,8 @@ from aero.net.resolver import LookupFailed
 from aero.policy.egress import EgressPolicy
 from aero.settings.tcp import TCPSettings
 from aero.testing.ws import TargetEnd, WebSocketClient, WebSocketRig, clientFrame
+from aero.tunnel.slots import TunnelSlots
 from aero.wire.websocket import BINARY, CLOSE, TEXT
-from aero.ws.slots import TunnelSlots
 from aero.ws.tcp import TCPEndpoint, TCPTunnelProtocol
 
 TARGET = b"/tcp?v=1&host=192.0.2.5&port=7"

@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from aero.net.udp.binding import BindingProtocol
-from aero.net.udp.engine import UDPSession
 from aero.net.udp.ports import Received
 from aero.testing.ws import WebSocketClient, clientFrame
+from aero.tunnel.datagrams.engine import UDPSession
 from aero.wire.udprelay import encode
 from aero.wire.websocket import BINARY, PING, PONG, TEXT
 from aero.ws.udp import UDPProtocol

@@ -12,7 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.auth.jwt import mintRelayToken
 from aero.auth.relaymodes import Admitted, RelayAuth
 from aero.metrics import relay as rows
-from aero.net.relaysessions import RelaySessions
 from aero.net.udp.ports import DatagramPorts
 from aero.policy.destinations import DestinationPolicy
 from aero.policy.origin import Origins
@@ -20,6 +19,7 @@ from aero.settings.signal import SignalSettings
 from aero.settings.udp import UDPSettings
 from aero.testing.udp import MemoryNetwork
 from aero.testing.ws import WebSocketClient, WebSocketRig
+from aero.tunnel.datagrams.sessions import RelaySessions
 from aero.wire.websocket import CLOSE, TEXT
 from aero.ws.relaygate import RelayGate
 from aero.ws.udp import UDPEndpoint, UDPProtocol

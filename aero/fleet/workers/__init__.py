@@ -1,0 +1,3 @@
+"""
+The supervisor, its workers, and the pipe between them.
+"""

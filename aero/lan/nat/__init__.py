@@ -1,0 +1,3 @@
+"""
+Network address translation: guests' TCP connections and datagrams on sockets of the host.
+"""

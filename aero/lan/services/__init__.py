@@ -1,0 +1,3 @@
+"""
+Services that the LAN itself offers to its guest: DHCP, DNS, ping.
+"""

@@ -1,3 +1,0 @@
-"""
-The resolver: cache, single flight, upstreams. It knows nothing of HTTP.
-"""

@@ -1,3 +1,0 @@
-"""
-The guest's LAN in Twisted's terms: listeners, connections and services around one stack.
-"""

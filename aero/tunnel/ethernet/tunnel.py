@@ -1,0 +1,571 @@
+# -*- test-case-name: aero.tunnel.ethernet.test.test_tunnel -*-
+"""
+One Ethernet tunnel: the messages of a guest on one side, a LAN of its own on the other.
+
+Theory of operation
+===================
+
+A carrier (a WebSocket, a data channel) hands over the messages of one read at a time. They are
+handled together: quotas are charged, answers gathered, and the frames given to the LAN at once.
+No more than L{BATCH} of them are handled in one turn of the reactor; the rest waits, and the
+carrier does not read meanwhile, so that no guest takes more than its turn from the others.
+
+B{Back-pressure.} When the carrier is full the LAN makes no frames, for as long as that takes: a
+guest that reads slowly is slow, not wrong. What cannot be held back is what the guest itself asks
+for: the answers to its PINGs. They wait, up to C{AERO_L2_WS_SEND_BUFFER} of them. One more, and
+the guest is not read any further; when the carrier takes nothing for L{STALL_SECONDS} after that,
+the tunnel ends with error 9 (l2.md section 10.3).
+
+B{The end} comes once, whoever decides it: the LAN is stopped, the capture closed, and nothing is
+sent after the ERROR and the close.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Callable, Protocol, Sequence
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from aero.errors import DecodeError
+from aero.metrics import CounterRow
+from aero.metrics import l2 as rows
+from aero.wire import l2tunnel as wire
+from aero.wire.pcapng import INBOUND, OUTBOUND
+
+from ..keepalive import IdleTimer, Pinger
+from .quota import MessageQuota
+
+if TYPE_CHECKING:
+    from .tunnels import L2Tunnels, TunnelPeer
+
+#: Messages of one guest that are handled in one turn.
+BATCH = 256
+#: Bytes of answers that are given to the carrier at once, so that it can say it is full.
+ANSWER_BYTES = 65_536
+#: Seconds that a carrier may take nothing while an answer has no place to wait.
+STALL_SECONDS = 1.0
+#: Between two looks at whether it took something.
+_STALL_CHECK = 0.1
+#: Bytes that may wait to be handled where a carrier cannot stop reading.
+MAX_BACKLOG_BYTES = 1_048_576
+#: Bytes of frames that a LAN may send although it was told to wait.
+MAX_BEHIND_BYTES = 262_144
+
+#: Close codes of RFC 6455; a data channel just closes.
+GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR = 1001, 1008, 1011
+
+#: Why messages wait: their turn is over, an answer has no place, or the LAN has enough.
+_TURN, _STALLED, _LAN = 1, 2, 4
+
+_FRAME_START = wire.FRAME_HEADER[:3]
+
+
+class TunnelTransport(Protocol):
+    """
+    What carries the messages of a tunnel.
+    """
+
+    def sendMessages(self, messages: list[bytes]) -> None:
+        """
+        Send messages in order, with one write.
+        """
+
+    def closeTunnel(self, code: int, reason: str) -> None:
+        """
+        Close; what was sent before arrives first.
+
+        @param code: A close code of RFC 6455.
+        @param reason: One line.
+        """
+
+    def pauseReading(self) -> None:
+        """
+        Take no more from the guest for now. A carrier that cannot do that goes on, and the
+        tunnel ends when too much has gathered.
+        """
+
+    def resumeReading(self) -> None:
+        """
+        Go on.
+        """
+
+    def unsentBytes(self) -> int:
+        """
+        How much of what was sent the carrier still holds.
+        """
+
+
+class LANPort(Protocol):
+    """
+    A LAN as its tunnel sees it.
+    """
+
+    def framesReceived(self, frames: Sequence[bytes]) -> None:
+        """
+        The guest sent frames.
+        """
+
+    def pauseProducing(self) -> None:
+        """
+        The guest takes no frames for now.
+        """
+
+    def resumeProducing(self) -> None:
+        """
+        It takes some again.
+        """
+
+    def stop(self, reason: str) -> None:
+        """
+        The guest is gone: close everything it had.
+        """
+
+
+class L2Tunnel:
+    """
+    One guest.
+
+    @ivar number: Counts the tunnels of the process, from 1.
+    @ivar peer: Who it is.
+    @ivar maxFrame: The longest frame that goes to the guest.
+    @ivar isOver: Whether it ended.
+    """
+
+    _log = Logger()
+
+    def __init__(self, transport: TunnelTransport, tunnels: L2Tunnels, peer: TunnelPeer) -> None:
+        """
+        @param tunnels: What all tunnels of the process share.
+        """
+        settings = tunnels.settings
+        self.number = tunnels.nextNumber()
+        self.peer = peer
+        self.maxFrame = settings.maxFramePayload
+        self.isOver = False
+        self._maxControl = settings.maxControlPayload
+        self._maxWaiting = settings.sendBuffer
+        self._transport = transport
+        self._tunnels = tunnels
+        self._counts = tunnels.counts
+        self._clock = tunnels.clock
+        self._quota = MessageQuota(settings.maxBytes, settings.maxFPS, self._clock.seconds())
+        self._lan: LANPort | None = None
+        self._capture = tunnels.captures.begin(self.number)
+        self._idle = IdleTimer(self._clock, settings.idleTimeout, self._idleExpired)
+        self._pinger = Pinger(self._clock, settings.pingInterval, self._sendPing, self._counts.rtt)
+        self._paused = False  # the carrier is full
+        self._behind = 0  # bytes of frames given to it since
+        self._waiting: list[bytes] = []  # answers that wait for it
+        self._stall: IDelayedCall | None = None
+        self._unsent = 0  # bytes that the carrier held when it was last looked at
+        self._tookAt = 0.0  # when it was last seen to have taken something
+        self._then: Callable[[], object] | None = None  # what follows when all is handled
+        self._holds = 0  # why messages wait
+        self._backlog: deque[bytes] = deque()  # and which
+        self._backlogBytes = 0
+        self._turn: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """
+        The carrier is open.
+        """
+        self._tunnels.opened(self)
+        try:
+            self._lan = self._tunnels.buildLAN(self)
+        except Exception:  # noqa: BLE001 - one guest without a LAN, not a process without guests
+            self._failed(Failure())
+            return
+        self._idle.start()
+        self._pinger.start()
+
+    # -- from the carrier
+
+    def messagesReceived(self, messages: Sequence[bytes]) -> None:
+        """
+        Take the messages of one read.
+        """
+        if self.isOver:
+            return
+        self._idle.heard()
+        if self._holds:
+            self._keep(messages)
+        else:
+            self._handle(messages)
+
+    def otherReceived(self, size: int, answer: int = 0) -> bool:
+        """
+        Take what means nothing in this protocol but counts: text, the carrier's own pings.
+
+        @param size: Bytes of payload.
+        @param answer: Bytes that the carrier is going to answer with.
+        @return: Whether the tunnel goes on.
+        """
+        if self.isOver:
+            return False
+        self._idle.heard()
+        over = self._quota.received(size, self._clock.seconds()) or self._quota.sent(answer)
+        if over:
+            self._overQuota(over)
+        return not self.isOver
+
+    def violated(self, tooLong: bool, why: str) -> None:
+        """
+        The guest broke the rules of the carrier, which closes.
+
+        @param tooLong: Whether with a message that is longer than any may be.
+        """
+        if tooLong:
+            self._counts.framesDropped.inc()
+        self._log.debug("dropping invalid l2 message: {why}", why=why, tunnel_id=self.number)
+        self._end("too_long" if tooLong else "protocol")
+
+    def pauseProducing(self) -> None:
+        """
+        The carrier is full.
+        """
+        if not self._paused and not self.isOver:
+            self._paused = True
+            self._behind = 0
+            self._counts.pauses.inc()
+            if self._lan is not None:
+                self._lan.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        The carrier is empty again.
+        """
+        if not self._paused or self.isOver:
+            return
+        self._paused = False
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._transport.sendMessages(waiting)  # which may fill it up at once
+        self._release(_STALLED)
+        if self._lan is not None and not self._paused:
+            self._callLAN(self._lan.resumeProducing)
+
+    def finish(self, then: Callable[[], object]) -> None:
+        """
+        Nothing more comes from the guest.
+
+        @param then: Called once everything that came before was handled; not at all if the tunnel
+            ends meanwhile.
+        """
+        if self._holds:
+            self._then = then
+        else:
+            then()
+
+    def connectionLost(self, reason: str = "lost") -> None:
+        """
+        The carrier is gone, or the guest closed it.
+
+        @param reason: C{client} or C{lost}, for the metrics.
+        """
+        self._end(reason)
+
+    def drain(self, reason: str = "shutting down") -> None:
+        """
+        The process stops.
+        """
+        self._close("shutdown", GOING_AWAY, reason)
+
+    # -- from the LAN (FramePort)
+
+    def sendFrames(self, frames: list[bytes]) -> None:
+        """
+        Send frames to the guest.
+        """
+        if self.isOver:
+            return
+        if max(map(len, frames), default=0) > self.maxFrame:
+            short = [frame for frame in frames if len(frame) <= self.maxFrame]
+            self._counts.framesDropped.inc(len(frames) - len(short))
+            frames = short
+        if self._paused:
+            if self._behind > MAX_BEHIND_BYTES:
+                self._counts.framesDropped.inc(len(frames))
+                return
+            self._behind += sum(map(len, frames))
+        allowed = self._quota.sentFrames(frames)
+        if allowed:
+            if self._capture is not None:
+                self._capture.record(frames[:allowed], OUTBOUND)
+            header = wire.FRAME_HEADER
+            messages = [header + frame for frame in frames[:allowed]]
+            self._transport.sendMessages(messages)
+            self._counts.framesTx.inc(allowed)
+            self._counts.bytesTx.inc(sum(map(len, messages)) - 4 * allowed)
+        if allowed < len(frames):
+            self._overQuota(rows.CLOSED_QUOTA_BYTES)
+
+    def pauseFrames(self) -> None:
+        """
+        The LAN has more of the guest's frames than it can handle in one turn.
+        """
+        self._hold(_LAN)
+
+    def resumeFrames(self) -> None:
+        """
+        It has handled them.
+        """
+        self._release(_LAN)
+
+    # -- handling messages
+
+    def _handle(self, messages: Sequence[bytes]) -> None:
+        """
+        Handle what one turn allows, and keep the rest.
+        """
+        frames: list[bytes] = []
+        answers: list[bytes] = []
+        size = 0
+        room = self._maxWaiting - len(self._waiting) if self._paused else BATCH
+        maxSize = self.maxFrame + wire.HEADER_BYTES
+        metered, now = self._quota.isMetered, self._clock.seconds()
+        over: CounterRow | None = None
+        wrong = ""
+        done = 0
+        for message in messages[:BATCH]:
+            done += 1
+            if metered:
+                over = self._quota.received(len(message), now)
+                if over:
+                    break
+            if message[:3] == _FRAME_START and 4 <= len(message) <= maxSize:
+                frames.append(message[4:])
+                continue
+            wrong, answer = self._control(message)
+            if wrong:
+                break
+            if answer:
+                over = self._quota.sent(len(answer)) if metered else None
+                if over:
+                    break
+                answers.append(answer)
+                size += len(answer)
+                if size >= ANSWER_BYTES and not self._paused:
+                    self._answer(answers)
+                    answers, size = [], 0
+                    if self._paused:
+                        room = self._maxWaiting
+                if len(answers) > room:
+                    self._hold(_STALLED)
+                    break
+        if done < len(messages) and not over and not wrong:
+            self._hold(_TURN)
+            self._keep(messages[done:])
+        if answers:
+            self._answer(answers)
+        if frames:
+            self._counts.framesRx.inc(len(frames))
+            self._counts.bytesRx.inc(sum(map(len, frames)))
+            if self._capture is not None:
+                self._capture.record(frames, INBOUND)
+            if self._lan is not None:
+                self._callLAN(self._lan.framesReceived, frames)
+        if wrong:
+            self._counts.framesDropped.inc()
+            self._log.debug("dropping invalid l2 message: {why}", why=wrong, tunnel_id=self.number)
+            self._close("protocol", POLICY_VIOLATION, wrong, wire.PROTOCOL_ERROR)
+        elif over:
+            self._overQuota(over)
+
+    def _control(self, message: bytes) -> tuple[str, bytes]:
+        """
+        Handle a message that is no frame.
+
+        @return: What is wrong with it, if anything, and the answer to it, if there is one.
+        """
+        try:
+            kind, payload = wire.decode(message, self.maxFrame, self._maxControl)
+        except DecodeError as error:
+            return str(error), b""
+        if kind == wire.PING:
+            return "", wire.PONG_HEADER + payload
+        if kind == wire.PONG:
+            self._pinger.answered(payload)
+        return "", b""
+
+    def _answer(self, answers: list[bytes]) -> None:
+        if not self._paused:
+            self._transport.sendMessages(answers)
+            return
+        self._waiting += answers
+        if self._holds & _STALLED and self._stall is None:
+            self._unsent = self._transport.unsentBytes()
+            self._tookAt = self._clock.seconds()
+            self._stall = self._clock.callLater(_STALL_CHECK, self._checkStall)
+
+    def _checkStall(self) -> None:
+        """
+        A carrier that took a part of what it held is slow; one that took nothing stalls.
+        """
+        self._stall = None
+        now = self._clock.seconds()
+        before, self._unsent = self._unsent, self._transport.unsentBytes()
+        if self._unsent < before:
+            self._tookAt = now
+        left = self._tookAt + STALL_SECONDS - now
+        if left <= 0.0:
+            self._stalled()
+        else:
+            self._stall = self._clock.callLater(min(left, _STALL_CHECK), self._checkStall)
+
+    def _stalled(self) -> None:
+        if self.isOver:
+            return
+        self._counts.count(rows.CLOSED_BACKPRESSURE)
+        text = "outbound websocket backpressure"
+        self._close("backpressure", POLICY_VIOLATION, text, wire.BACKPRESSURE)
+
+    # -- messages that wait
+
+    def _keep(self, messages: Sequence[bytes]) -> None:
+        self._backlog.extend(messages)
+        self._backlogBytes += sum(map(len, messages))
+        if self._backlogBytes > MAX_BACKLOG_BYTES + self.maxFrame + self._maxControl:
+            self._stalled()  # the carrier did not stop reading
+
+    def _hold(self, why: int) -> None:
+        if self.isOver:
+            return
+        if not self._holds:
+            self._transport.pauseReading()
+        self._holds |= why
+        if why == _TURN and self._turn is None:
+            self._turn = self._clock.callLater(0, self._turnCame)
+
+    def _release(self, why: int) -> None:
+        """
+        Go on with what waits, unless it waits for something else as well.
+        """
+        if self.isOver or not self._holds & why:
+            return
+        self._holds &= ~why
+        if self._holds:
+            return
+        if self._backlog:
+            # Not from within what released it: one turn, one batch.
+            self._holds |= _TURN
+            if self._turn is None:
+                self._turn = self._clock.callLater(0, self._turnCame)
+        elif self._then is not None:
+            then, self._then = self._then, None
+            then()
+        else:
+            self._transport.resumeReading()
+
+    def _turnCame(self) -> None:
+        self._turn = None
+        if self._holds & ~_TURN:
+            self._holds &= ~_TURN  # whoever holds it now lets it go on
+            return
+        take = min(BATCH, len(self._backlog))
+        batch = [self._backlog.popleft() for _ in range(take)]
+        self._backlogBytes -= sum(map(len, batch))
+        self._handleKept(batch)
+        if self.isOver:
+            return
+        if self._backlog and self._turn is None:
+            self._turn = self._clock.callLater(0, self._turnCame)
+        elif not self._backlog:
+            self._release(_TURN)
+
+    def _handleKept(self, batch: list[bytes]) -> None:
+        """
+        Handle messages that waited; those that still cannot be go back in front of the others.
+        """
+        behind, self._backlog = self._backlog, deque()
+        self._handle(batch)
+        self._backlog.extend(behind)
+
+    # -- timers
+
+    def _sendPing(self, payload: bytes) -> bool:
+        """
+        Measure the round trip, unless there is a queue that would be measured instead.
+        """
+        if self.isOver or self._paused:
+            return False
+        over = self._quota.sent(wire.HEADER_BYTES + len(payload))
+        if over:
+            self._overQuota(over)
+            return False
+        self._transport.sendMessages([wire.PING_HEADER + payload])
+        return True
+
+    def _idleExpired(self) -> None:
+        self._counts.count(rows.IDLE_TIMEOUTS)
+        self._log.warn(
+            "closing idle session (tunnel {tunnel_id}, {reason})",
+            tunnel_id=self.number,
+            reason="idle_timeout",
+        )
+        self._close("idle", POLICY_VIOLATION, "idle timeout")
+
+    # -- the end
+
+    def _overQuota(self, row: CounterRow) -> None:
+        self._counts.count(row)
+        if row is rows.CLOSED_QUOTA_FPS:
+            text, label, code = "frame rate quota exceeded", "quota_fps", wire.QUOTA_FRAMES
+        else:
+            text, label, code = "byte quota exceeded", "quota_bytes", wire.QUOTA_BYTES
+        self._close(label, POLICY_VIOLATION, text, code)
+
+    def _close(self, label: str, code: int, text: str, error: int = 0) -> None:
+        """
+        End the tunnel and say why; what waits is not sent any more.
+        """
+        if self.isOver:
+            return
+        self._end(label)
+        if error:
+            self._transport.sendMessages([wire.encodeError(error, text, self._maxControl)])
+        self._transport.closeTunnel(code, text)
+
+    def _callLAN(self, method: Callable[..., object], *arguments: object) -> None:
+        """
+        Call the LAN; whatever it raises is the end of this tunnel and of no other.
+        """
+        try:
+            method(*arguments)
+        except Exception:  # noqa: BLE001
+            self._failed(Failure())
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure(
+            "The LAN of tunnel {tunnel_id} failed", failure=failure, tunnel_id=self.number
+        )
+        self._close("error", INTERNAL_ERROR, "internal error")
+
+    def _end(self, label: str) -> None:
+        if self.isOver:
+            return
+        self.isOver = True
+        self._idle.stop()
+        self._pinger.stop()
+        for call in (self._stall, self._turn):
+            if call is not None and call.active():
+                call.cancel()
+        self._stall = self._turn = self._then = None
+        self._waiting.clear()
+        self._backlog.clear()
+        lan, self._lan = self._lan, None
+        if lan is not None:
+            try:
+                lan.stop(label)
+            except Exception:  # noqa: BLE001
+                self._log.failure(
+                    "The LAN of tunnel {tunnel_id} did not stop", tunnel_id=self.number
+                )
+        if self._capture is not None:
+            self._capture.end()
+        self._tunnels.closed(self, label)

@@ -1,0 +1,179 @@
+# -*- test-case-name: aero.tunnel.ethernet.test.test_tunnel -*-
+"""
+What the Ethernet tunnels of a process share, and which of them are open.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from aero.lan.peer import FramePort, GuestPeer
+from aero.log import blurred
+from aero.metrics import CounterRow, Metrics
+from aero.metrics import l2 as rows
+from aero.settings.l2 import L2Settings
+
+from .capture import Captures
+from .tunnel import L2Tunnel, LANPort, TunnelTransport
+
+_log = Logger(namespace="aero.l2")
+
+
+class TunnelPeer(NamedTuple):
+    """
+    Who is at the other end.
+
+    @ivar address: The client's IP address.
+    @ivar session: The C{sid} that it authenticated with.
+    @ivar origin: The page that it came from.
+    """
+
+    address: str
+    session: str | None = None
+    origin: str | None = None
+
+
+class LANs(Protocol):
+    """
+    Makes LANs: L{aero.lan.factory.LANFactory}, or L{aero.testing.l2.MemoryLANs}.
+    """
+
+    def buildLAN(self, peer: GuestPeer, port: FramePort) -> LANPort:
+        """
+        Make the LAN of one guest.
+        """
+
+
+class TunnelCounts:
+    """
+    The metrics of tunnels, looked up once.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.active = metrics.gauge(rows.ACTIVE)
+        self.opened = metrics.counter(rows.SESSIONS)
+        self.framesRx = metrics.counter(rows.FRAMES_RX)
+        self.framesTx = metrics.counter(rows.FRAMES_TX)
+        self.bytesRx = metrics.counter(rows.BYTES_RX)
+        self.bytesTx = metrics.counter(rows.BYTES_TX)
+        self.framesDropped = metrics.counter(rows.FRAMES_DROPPED)
+        self.pauses = metrics.counter(rows.PAUSES)
+        self.rtt = metrics.histogram(rows.PING_RTT).observe
+
+    def count(self, row: CounterRow, *labels: str) -> None:
+        """
+        Count something that is rare.
+        """
+        self._metrics.counter(row, *labels).inc()
+
+
+class L2Tunnels:
+    """
+    Makes tunnels, and ends them all when the process stops.
+
+    @ivar open: The tunnels now.
+    """
+
+    def __init__(
+        self,
+        settings: L2Settings,
+        lans: LANs,
+        *,
+        clock: IReactorTime,
+        metrics: Metrics,
+        captures: Captures,
+        fullAddresses: bool = False,
+    ) -> None:
+        """
+        @param clock: The reactor.
+        @param fullAddresses: Whether client addresses are logged whole.
+        """
+        self.settings = settings
+        self.clock = clock
+        self.captures = captures
+        self.counts = TunnelCounts(metrics)
+        self.open: set[L2Tunnel] = set()
+        self._lans = lans
+        self._fullAddresses = fullAddresses
+        self._number = 0
+        self._idle: list[Deferred[None]] = []
+
+    def buildTunnel(self, transport: TunnelTransport, peer: TunnelPeer) -> L2Tunnel:
+        """
+        Make the tunnel of a carrier that is open; L{L2Tunnel.start} begins.
+        """
+        return L2Tunnel(transport, self, peer)
+
+    def drain(self) -> Deferred[Any]:
+        """
+        Close every tunnel.
+
+        @return: Fires when the last one is gone and its capture written.
+        """
+        for tunnel in list(self.open):
+            tunnel.drain()
+        return DeferredList([self._whenIdle(), self.captures.whenIdle()])
+
+    # -- what tunnels call
+
+    def nextNumber(self) -> int:
+        """
+        The number of a new tunnel.
+        """
+        self._number += 1
+        return self._number
+
+    def buildLAN(self, tunnel: L2Tunnel) -> LANPort:
+        """
+        Make the LAN of a tunnel.
+        """
+        peer = tunnel.peer
+        guest = GuestPeer(str(tunnel.number), peer.address, peer.session, peer.origin)
+        return self._lans.buildLAN(guest, tunnel)
+
+    def opened(self, tunnel: L2Tunnel) -> None:
+        """
+        A tunnel began.
+        """
+        self.open.add(tunnel)
+        self.counts.active.inc()
+        self.counts.opened.inc()
+        address = tunnel.peer.address
+        _log.info(
+            "session opened (tunnel {tunnel_id}, client {client_ip})",
+            tunnel_id=tunnel.number,
+            session_id=tunnel.peer.session or "",
+            client_ip=address if self._fullAddresses else blurred(address),
+        )
+
+    def closed(self, tunnel: L2Tunnel, reason: str) -> None:
+        """
+        A tunnel ended.
+        """
+        if tunnel not in self.open:
+            return
+        self.open.discard(tunnel)
+        self.counts.active.dec()
+        self.counts.count(rows.CLOSED, reason)
+        _log.info(
+            "session closed (tunnel {tunnel_id}, {reason})",
+            tunnel_id=tunnel.number,
+            session_id=tunnel.peer.session or "",
+            reason=reason,
+        )
+        if not self.open:
+            waiting, self._idle = self._idle, []
+            for waiter in waiting:
+                waiter.callback(None)
+
+    def _whenIdle(self) -> Deferred[None]:
+        if not self.open:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._idle.append(waiter)
+        return waiter
