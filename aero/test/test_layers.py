@@ -8,6 +8,7 @@ own; packages on one level are strangers to each other.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import Iterator
 
@@ -56,22 +57,30 @@ RESERVED = {
 MOST_LINES = 600
 
 
-def modules() -> Iterator[tuple[Path, str, ast.Module]]:
+@cache
+def modules() -> tuple[tuple[Path, str, ast.Module], ...]:
     """
-    Production modules: path, part of aero, syntax tree.
+    Production modules: path, room, syntax tree. They are parsed once for all tests.
     """
+    found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)
         if "test" in relative.parts[:-1] or relative.parts[0] == "testing":
             continue
-        part = relative.parts[0].removesuffix(".py")
-        yield path, part, ast.parse(path.read_text("utf-8"))
+        room = relative.parts[0].removesuffix(".py")
+        found.append((path, room, ast.parse(path.read_text("utf-8"))))
+    return tuple(found)
 
 
-def imports(tree: ast.Module) -> Iterator[tuple[ast.stmt, int, str]]:
+@cache
+def imports(tree: ast.AST) -> tuple[tuple[ast.stmt, int, str], ...]:
     """
-    What a module imports, anywhere in it: statement, relative level, dotted name.
+    The imports of a module, anywhere in it: statement, relative level, dotted name.
     """
+    return tuple(_imports(tree))
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -159,7 +168,7 @@ class LayerTests(SynchronousTestCase):
         wrong = []
         for path, _, tree in modules():
             for node in tree.body:
-                names = [name for _, _, name in imports(ast.Module([node], []))]
+                names = [name for _, _, name in imports(node)]
                 if isinstance(node, (ast.Import, ast.ImportFrom)) and (
                     "twisted.internet.reactor" in names
                 ):

@@ -53,6 +53,8 @@ class Keeper:
         digest = hashlib.sha256(settings.directory.encode()).hexdigest()[:8]
         safe = "".join(each if each.isascii() and each.isalnum() else "-" for each in host)
         self.directory = f"acme/{safe.strip('-') or 'ca'}-{digest}"
+        self._lastPEM = b""
+        self._lastCertificate: CertifiedKey | None = None
 
     def account(self) -> Account:
         """
@@ -100,7 +102,13 @@ class Keeper:
         """
         try:
             pem = self._state.read(self._name(SITE))
-            return None if pem is None else CertifiedKey.fromPEM(pem, pem)
+            if pem is None:
+                return None
+            # Processes that follow read the file often, and it changes once in weeks.
+            if pem != self._lastPEM:
+                self._lastCertificate = CertifiedKey.fromPEM(pem, pem)
+                self._lastPEM = pem
+            return self._lastCertificate
         except (ValueError, StartError) as error:
             self._log.warn(
                 "The certificate kept in {name} cannot be used: {error}",
