@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import IO, Any, Callable, ClassVar, Iterable, Iterator, Mapping, Sequence
 
 from twisted.application.service import IService
-from twisted.internet.defer import DeferredList
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import ILogObserver
@@ -38,12 +37,15 @@ from aero.http.site import AeroSite
 from aero.interfaces import IUpgradable
 from aero.log import leastLevel, observerFor
 from aero.net.binding import Binding
+from aero.net.deliveries import Drainable
 from aero.net.inherited import InheritedSockets, initialEnvironment
 from aero.net.listeners import Listener
+from aero.services.endpointsdrain import EndpointsDrain
 from aero.services.gateway import GatewayService
 from aero.services.images import ImageService
 from aero.services.l2 import L2Service
 from aero.services.parts import Parts
+from aero.services.proxies import behindProxies
 from aero.services.relay import RelayService
 from aero.services.role import Role
 from aero.services.service import Service
@@ -257,12 +259,17 @@ class Aero(Parts):
         listeners = list(self._listeners(source))
         if source is not None:
             source.start()
+        ending: list[Drainable] = [
+            EndpointsDrain(self.endpoints, self.frontEnd),
+            *self.services,
+            self.site,
+        ]
         return ServerProcess(
             self.reactor,
             ready=lambda: self._listening(listeners[0]),
             log=self.observer(log) if log else None,
             listeners=listeners,
-            drainables=[_Draining(self.endpoints, self.frontEnd), *self.services, self.site],
+            drainables=[self.deliveries.after(ending)],
             drainStarted=self._drainStarted,
             reload=lambda: source.reload() if source is not None else None,
             stopped=self._stopped,
@@ -397,7 +404,7 @@ class Aero(Parts):
         for binding, (factory, name) in zip(bindings, self._factories(source), strict=True):
             yield Listener(
                 self.reactor,
-                self.behindProxies(limits.wrap(factory, name)),
+                behindProxies(self, limits.wrap(factory, name)),
                 binding,
                 given.take(binding.name),
             )
@@ -477,31 +484,3 @@ def _say(line: str) -> None:
     """
     if sys.__stdout__ is not None:
         print(line, file=sys.__stdout__, flush=True)
-
-
-class _Draining:
-    """
-    Closes the WebSockets of all endpoints, and refuses new ones.
-    """
-
-    def __init__(self, endpoints: Sequence[WebSocketEndpoint], frontEnd: object) -> None:
-        self._endpoints = endpoints
-        self._frontEnd = frontEnd
-
-    def drain(self) -> Any:
-        """
-        See L{aero._process.Drainable}.
-        """
-        for endpoint in self._endpoints:
-            endpoint.gate.draining = True
-        waiting = [endpoint.drain() for endpoint in self._endpoints]
-        if isinstance(self._frontEnd, FrontendProxy):
-            waiting.append(self._frontEnd.close())
-        return DeferredList(waiting, consumeErrors=True)
-
-    def abort(self) -> None:
-        """
-        See L{aero._process.Drainable}.
-        """
-        for endpoint in self._endpoints:
-            endpoint.abort()

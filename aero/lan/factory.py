@@ -19,6 +19,7 @@ from aero.dns.engine import DNSEngine
 from aero.errors import ConfigurationError
 from aero.metrics import Metrics
 from aero.metrics import lan as rows
+from aero.net.deliveries import Deliveries
 from aero.net.resolver import Resolver
 from aero.policy.forwards import ForwardMap
 from aero.policy.guestegress import DomainRules, GuestEgress, GuestRules
@@ -82,6 +83,7 @@ class LANFactory:
         egress: EgressSettings,
         lanEgress: LANEgressSettings,
         maxFrame: int,
+        deliveries: Deliveries,
         randomness: Callable[[int], bytes] = os.urandom,
         fullAddresses: bool = False,
         openSocket: OpenSocket = openSocket,
@@ -92,6 +94,7 @@ class LANFactory:
         @param egress: The rules for every client of this server.
         @param lanEgress: Those for guests.
         @param maxFrame: Bytes of one Ethernet frame that a tunnel carries.
+        @param deliveries: Takes the connections whose guest has gone.
         @param fullAddresses: Whether the log has whole addresses.
         @param openSocket: Makes UDP sockets; a replacement for tests.
         @raise ConfigurationError: The settings contradict each other.
@@ -118,6 +121,7 @@ class LANFactory:
             forwards=settings.tcpForwards,
             allowPrivate=lanEgress.allowPrivateAddresses,
             connectTimeout=settings.connectTimeout,
+            deliveries=deliveries,
         )
         self._udpForwards = ForwardMap(settings.udpForwards)
         self._preserved = {

@@ -165,17 +165,21 @@ class LAN:
         """
         self.driver.resumeProducing()
 
-    def stop(self, reason: str = "tunnel-ended") -> None:
+    def stop(self, reason: str = "tunnel-ended", deliver: bool = True) -> None:
         """
         The guest is gone: close every socket and end every protocol.
 
         @param reason: A word for the log.
+        @param deliver: Whether targets get the bytes that the guest was told have arrived.
         """
         if self.stopped:
             return
         self.stopped = True
+        for event in iter(self.driver.stack.nextEvent, None):
+            if deliver and isinstance(event, (TCPDataReceived, TCPReadClosed)):
+                self._handlers[type(event)](event)
         for connection in list(self._connections.values()):
-            connection.closed("tunnel")
+            connection.tunnelEnded(deliver)
         for connecting in list(self._connecting.values()):
             connecting.fail(error.ConnectionLost("the guest is gone"))
         self.udp.stop(reason)

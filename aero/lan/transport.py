@@ -50,18 +50,7 @@ from aero.stack.commands import (
 )
 
 from .driver import StackDriver
-
-
-class GuestLost(error.ConnectionLost):
-    """
-    A connection of the guest did not end in order.
-
-    @ivar reason: The word of C{TCPClosed}, or C{tunnel} where the whole guest is gone.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the guest's connection is over: {reason}")
-        self.reason = reason
+from .lost import GuestLost
 
 
 @implementer(ITCPTransport, IPushProducer, IConsumer)
@@ -384,6 +373,17 @@ class GuestConnection:
                 self._deliver()
         else:
             self._end(GuestLost(reason))
+
+    def tunnelEnded(self, deliver: bool) -> None:
+        """
+        The whole guest is gone.
+
+        @param deliver: Whether the protocol gets all that was acknowledged, paused or not.
+        """
+        while deliver and self._queue and self.connected and not self._delivering:
+            self._readPaused = False
+            self._deliver()
+        self.closed("tunnel" if deliver else "revoked")
 
     # -- private
 

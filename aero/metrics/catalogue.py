@@ -12,6 +12,7 @@ from types import ModuleType
 
 from . import (
     acme,
+    delivery,
     dns,
     fleet,
     http,
@@ -43,6 +44,7 @@ AREAS: dict[str, tuple[Row, ...]] = {
     "Sessions": _rowsIn(sessions),
     "TCP tunnels": _rowsIn(tcp),
     "TCP streams": _rowsIn(mux),
+    "Delivery": _rowsIn(delivery),
     "DNS": _rowsIn(dns),
     "Ethernet tunnel": _rowsIn(l2),
     "Guest LANs": _rowsIn(lan),

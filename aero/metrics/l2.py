@@ -111,7 +111,7 @@ PING_RTT = HistogramRow(
 CLOSED = CounterRow(
     "aero_l2_tunnels_closed_total",
     "Tunnels that ended, by why: client, lost, shutdown, protocol, quota_bytes, quota_fps,"
-    " backpressure, idle, too_long or error.",
+    " backpressure, idle, too_long, session or error.",
     ("reason",),
 )
 PAUSES = CounterRow(

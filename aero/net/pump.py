@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .prompt import directWriter, readMore
+from .unsent import undeliveredBytes, unsentBytes
 
 
 class Client(Protocol):
@@ -123,6 +124,8 @@ class TargetConnection(protocol.Protocol):
 
     @ivar waitingBytes: Bytes known to wait for the target. Less than the transport's own
         buffer size is not counted.
+    @ivar isOver: Whether the connection is gone, or was dropped before it was there.
+    @ivar isClean: Whether it is gone after both directions had ended in order.
     """
 
     #: Seconds that a target has to end its side once ours has ended and the client is gone.
@@ -133,6 +136,8 @@ class TargetConnection(protocol.Protocol):
         @param pauseBytes: How much may wait before the client is told to pause.
         """
         self.waitingBytes = 0
+        self.isOver = False
+        self.isClean = False
         self._client: Client | None = client
         self._clock = clock
         self._pauseBytes = pauseBytes
@@ -147,8 +152,27 @@ class TargetConnection(protocol.Protocol):
         self._discarding = False
         self._aborted = False
         self._lingering: IDelayedCall | None = None
+        self._deliverBy = 0.0
+        self._over: Callable[[], object] = _nothing
 
     # -- for the client
+
+    @property
+    def undelivered(self) -> int:
+        """
+        Bytes that the target's system has not acknowledged, as far as they are known.
+        """
+        if self.isOver:
+            return 0
+        left = undeliveredBytes(self.transport) if self._connected else 0
+        return left or (0 if self._flushed else self.waitingBytes)
+
+    @property
+    def isDelivered(self) -> bool:
+        """
+        After L{detach}: whether the target's system has everything, or never will.
+        """
+        return self.isOver or (self._flushed and not self.undelivered)
 
     def write(self, data: bytes) -> None:
         """
@@ -179,20 +203,39 @@ class TargetConnection(protocol.Protocol):
         if self._connected:
             self._endWriting()
 
-    def detach(self, timeout: float) -> None:
+    def detach(self, timeout: float, over: Callable[[], object] | None = None) -> None:
         """
         The client is gone and cannot be told anything more, except for the last time that
         everything arrived. The rest of its data is still delivered, what the target sends is
         read and dropped, and the connection ends when the target ends it.
 
         @param timeout: Seconds that delivery may take.
+        @param over: Called when the connection is gone.
         """
+        self._over = over or _nothing
+        if self.isOver:
+            self._over()
+            return
         self.resumeReading()
         self._discarding = True
         self.finish()
         if self._lingering is None:
+            self._deliverBy = self._clock.seconds() + timeout
             wait = self.lingerTimeout if self._flushed else timeout
-            self._lingering = self._clock.callLater(wait, self.abort)
+            self._lingering = self._clock.callLater(wait, self._lingered)
+
+    def leave(self) -> None:
+        """
+        The client is gone, and there is no time: end the connection in order where nothing waits
+        in this process, so that the system delivers the rest, and drop it otherwise.
+        """
+        self._discarding = True
+        self.finish()
+        hasAll = self._flushed or not (self._congested or unsentBytes(self.transport))
+        if self._connected and hasAll:
+            self._close()
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """
@@ -203,8 +246,9 @@ class TargetConnection(protocol.Protocol):
         if self._connected:
             transport: Any = self.transport
             transport.abortConnection()
-        elif self._lingering is not None and self._lingering.active():
-            self._lingering.cancel()
+        else:
+            self._ended = True
+            self._isOver()
 
     def pauseReading(self) -> None:
         """
@@ -291,12 +335,11 @@ class TargetConnection(protocol.Protocol):
         """
         The connection is gone.
         """
-        clean = self._ended and self._flushed
+        clean = self.isClean = self._ended and self._flushed
         self._connected = False
         self._ended = True
         self._finishing = True
-        if self._lingering is not None and self._lingering.active():
-            self._lingering.cancel()
+        self._isOver()
         client, self._client = self._client, None
         if client is None:
             return
@@ -351,7 +394,39 @@ class TargetConnection(protocol.Protocol):
         transport: Any = self.transport
         transport.loseConnection()
 
+    def _lingered(self) -> None:
+        """
+        The target had its time. What its system has acknowledged stays with it only if the
+        connection is closed and not reset.
+        """
+        self._lingering = None
+        left = self.undelivered
+        wait = self._deliverBy - self._clock.seconds()
+        if self._flushed and left and wait > 0:
+            wait = min(wait, self.lingerTimeout)
+            self._lingering = self._clock.callLater(wait, self._lingered)
+        elif self._flushed and not left:
+            self._close()
+        else:
+            self.abort()
+
+    def _isOver(self) -> None:
+        """
+        Nothing more happens.
+        """
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
+        if not self.isOver:
+            self.isOver = True
+            self._over()
+
     def _resumeClient(self) -> None:
         self._clientPaused = False
         if self._client is not None:
             self._client.targetResumed()
+
+
+def _nothing() -> None:
+    """
+    Nobody asked to be told.
+    """

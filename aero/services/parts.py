@@ -11,7 +11,6 @@ from functools import cached_property, partial
 from typing import Any, Callable, ClassVar, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.resource import IResource
 
@@ -19,12 +18,11 @@ from aero.auth.relaymodes import KeyAuth, RelayAuth, TokenAuth
 from aero.auth.revocations import RevocationStore
 from aero.auth.sessions import Sessions
 from aero.dns.engine import DNSEngine
-from aero.errors import ConfigurationError
 from aero.fleet.workers.member import Member
 from aero.lan.factory import LANFactory
 from aero.metrics import ROWS, Metrics
+from aero.net.deliveries import Deliveries
 from aero.net.dialer import Dialer
-from aero.net.proxied import ProxiedFactory
 from aero.net.resolver import Resolver, SystemResolver
 from aero.net.udp.ports import DatagramPorts
 from aero.policy.clientaddress import ClientAddresses
@@ -122,6 +120,7 @@ class Parts:
             egress=settings.egress,
             lanEgress=settings.lanEgress,
             maxFrame=settings.l2.maxFramePayload,
+            deliveries=self.deliveries,
             fullAddresses=settings.server.logFullAddresses,
         )
 
@@ -222,31 +221,6 @@ class Parts:
         The origins that may use the services.
         """
         return self.settings.session.allowedOrigins or tuple(self.ownOrigins())
-
-    def behindProxies(self, factory: IProtocolFactory) -> IProtocolFactory:
-        """
-        The factory of a listener, with the headers of proxies read before it where that is wanted.
-
-        @raise ConfigurationError: It is wanted, and no proxy is trusted.
-        """
-        server, http = self.settings.server, self.settings.http
-        if server.proxyProtocol == "off":
-            return factory
-        if not server.trustedProxies:
-            raise ConfigurationError(
-                "AERO_PROXY_PROTOCOL",
-                server.proxyProtocol,
-                "name the networks of the proxies in AERO_TRUSTED_PROXIES",
-            )
-        return ProxiedFactory(
-            factory,
-            believes=self.clientAddresses.believes,
-            required=server.proxyProtocol == "require",
-            timeout=http.headerTimeout,
-            maxWaiting=http.maxConnections,
-            metrics=self.metrics,
-            clock=self.reactor,
-        )
 
     def metricsPage(self, *, public: bool = False) -> MetricsEndpoint:
         """
@@ -416,6 +390,13 @@ class Parts:
             self.metrics,
             connectTimeout=self.settings.tcp.connectTimeout,
         )
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """
+        Connections to targets whose client has gone.
+        """
+        return Deliveries(self.settings.delivery, clock=self.reactor, metrics=self.metrics)
 
     @cached_property
     def dnsEngine(self) -> DNSEngine:

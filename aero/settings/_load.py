@@ -12,6 +12,7 @@ from aero.errors import ConfigurationError
 
 from ._table import Row, rowsOf
 from .acme import ACMESettings
+from .delivery import DeliverySettings
 from .dns import DNSSettings
 from .fleet import FleetSettings
 from .http import HTTPSettings, StaticSettings
@@ -48,6 +49,7 @@ class Settings:
     session: SessionSettings = dataclasses.field(default_factory=SessionSettings)
     egress: EgressSettings = dataclasses.field(default_factory=EgressSettings)
     tcp: TCPSettings = dataclasses.field(default_factory=TCPSettings)
+    delivery: DeliverySettings = dataclasses.field(default_factory=DeliverySettings)
     dns: DNSSettings = dataclasses.field(default_factory=DNSSettings)
     l2: L2Settings = dataclasses.field(default_factory=L2Settings)
     lan: LANSettings = dataclasses.field(default_factory=LANSettings)
@@ -72,6 +74,7 @@ GROUPS: dict[str, type[Any]] = {
     "session": SessionSettings,
     "egress": EgressSettings,
     "tcp": TCPSettings,
+    "delivery": DeliverySettings,
     "dns": DNSSettings,
     "l2": L2Settings,
     "lan": LANSettings,

@@ -35,6 +35,7 @@ class MemoryLAN:
     @ivar batches: The same, as it came.
     @ivar isPaused: Whether it was told to send nothing.
     @ivar stopped: Why it ended; C{None} while it did not.
+    @ivar delivers: Whether it was told to deliver what it had acknowledged.
     @ivar echo: Whether it sends every frame back.
     """
 
@@ -47,6 +48,7 @@ class MemoryLAN:
         self.batches: list[list[bytes]] = []
         self.isPaused = False
         self.stopped: str | None = None
+        self.delivers = True
 
     def framesReceived(self, frames: Sequence[bytes]) -> None:
         """
@@ -69,12 +71,13 @@ class MemoryLAN:
         """
         self.isPaused = False
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, deliver: bool = True) -> None:
         """
         The guest is gone.
         """
         assert self.stopped is None, "a LAN stops once"
         self.stopped = reason
+        self.delivers = deliver
 
 
 class MemoryLANs:

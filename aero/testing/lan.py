@@ -31,6 +31,7 @@ from aero.lan.factory import LANFactory
 from aero.lan.lan import LAN
 from aero.lan.peer import GuestPeer
 from aero.metrics import ROWS, Metrics
+from aero.net.deliveries import Deliveries
 from aero.net.resolver import LookupFailed
 from aero.settings import Settings
 from aero.wire.dnsquery import Query
@@ -97,6 +98,7 @@ class LANRig:
     @ivar network: The UDP sockets.
     @ivar dns: What answers questions.
     @ivar names: What looks up the hosts of forwards.
+    @ivar deliveries: The connections to targets whose guest has gone.
     @ivar factory: The factory.
     @ivar guest: The guest.
     @ivar lan: Its LAN.
@@ -128,6 +130,7 @@ class LANRig:
         self.dns = MemoryDNS()
         self.names = MemoryNames({})
         self.guest = guest or Guest()
+        self.deliveries = Deliveries(defaults.delivery, clock=self.reactor, metrics=self.metrics)
         self.factory = factory(
             dataclasses.replace(defaults.lan, **settings),
             reactor=self.reactor,
@@ -137,6 +140,7 @@ class LANRig:
             egress=dataclasses.replace(defaults.egress, **(egress or {})),
             lanEgress=dataclasses.replace(defaults.lanEgress, **(rules or {})),
             maxFrame=self.guest.maxFrame,
+            deliveries=self.deliveries,
             randomness=lambda size: bytes(range(7, 7 + size)),
             openSocket=self.network.openSocket,
         )

@@ -29,9 +29,11 @@ from aero.auth.sessions import Sessions
 from aero.http.router import Router
 from aero.http.site import AeroSite
 from aero.metrics import ROWS, Metrics
+from aero.net.deliveries import Deliveries
 from aero.policy.clientaddress import ClientAddresses
 from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
+from aero.settings.delivery import DeliverySettings
 from aero.settings.http import HTTPSettings
 from aero.ws.handshake import UpgradeGate
 
@@ -244,6 +246,7 @@ class WebSocketRig:
     @ivar reactor: The clock, and the way to targets.
     @ivar metrics: The whole catalogue.
     @ivar gate: The shared checks; sessions are required and C{https://example.com} allowed.
+    @ivar deliveries: The connections to targets whose client has gone.
     @ivar revocations: The sessions that ended before their time.
     @ivar clientAddresses: Tells clients from proxies, of which there are none.
     @ivar cookie: A good session cookie.
@@ -255,6 +258,7 @@ class WebSocketRig:
     def __init__(self, **gateOptions: Any) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.metrics = Metrics(ROWS)
+        self.deliveries = Deliveries(DeliverySettings(), clock=self.reactor, metrics=self.metrics)
         self.clientAddresses = ClientAddresses(trust=False, networks=(), terminatesTLS=False)
         self.revocations = Revocations()
         self.sessions = Sessions([_SECRET], 3_600, "Lax", self.revocations)

@@ -11,6 +11,7 @@ from typing import ClassVar, TypedDict, Unpack
 from twisted.internet.interfaces import IReactorTime
 
 from aero.metrics import Metrics
+from aero.net.deliveries import Deliveries
 from aero.net.dialer import Dialer
 from aero.settings.tcp import TCPSettings
 from aero.tunnel.slots import TunnelSlots
@@ -29,6 +30,7 @@ class DiallingParts(TypedDict):
     @ivar settings: The limits.
     @ivar dialer: The way to targets.
     @ivar slots: How many connections a session may have, over all such endpoints.
+    @ivar deliveries: The connections whose client has gone.
     """
 
     gate: UpgradeGate
@@ -37,6 +39,7 @@ class DiallingParts(TypedDict):
     settings: TCPSettings
     dialer: Dialer
     slots: TunnelSlots
+    deliveries: Deliveries
 
 
 class DiallingEndpoint(WebSocketEndpoint):
@@ -47,6 +50,7 @@ class DiallingEndpoint(WebSocketEndpoint):
     @ivar settings: The limits.
     @ivar dialer: The way to targets.
     @ivar slots: How many connections a session may have.
+    @ivar deliveries: The connections whose client has gone.
     """
 
     label: ClassVar[str]
@@ -60,6 +64,7 @@ class DiallingEndpoint(WebSocketEndpoint):
         self.settings = parts["settings"]
         self.dialer = parts["dialer"]
         self.slots = parts["slots"]
+        self.deliveries = parts["deliveries"]
         super().__init__(
             path,
             protocol,

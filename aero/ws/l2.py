@@ -22,7 +22,15 @@ from aero.tunnel.ethernet.permits import Permit, TunnelPermits
 from aero.tunnel.ethernet.tunnel import L2Tunnel
 from aero.tunnel.ethernet.tunnels import L2Tunnels, TunnelPeer
 from aero.wire.l2tunnel import HEADER_BYTES
-from aero.wire.websocket import BINARY, CLOSE, GOING_AWAY, MESSAGE_TOO_BIG, PING, Event
+from aero.wire.websocket import (
+    BINARY,
+    CLOSE,
+    GOING_AWAY,
+    MESSAGE_TOO_BIG,
+    PING,
+    POLICY_VIOLATION,
+    Event,
+)
 
 from .endpoint import WebSocketEndpoint, refuseUpgrade
 from .handshake import Accepted, rejection
@@ -104,6 +112,15 @@ class L2Protocol(AeroWebSocketProtocol):
         """
         self.tunnel.violated(code == MESSAGE_TOO_BIG, why)
         self.failConnection(code, why)
+
+    def failConnection(self, code: int, reason: str = "") -> None:
+        """
+        Close the session because of something the client did, or that went wrong here. Where that
+        is the policy, connections of the guest are reset.
+        """
+        super().failConnection(code, reason)
+        if code == POLICY_VIOLATION:
+            self.tunnel.revoke(reason)
 
     def sendingPaused(self) -> None:
         """
@@ -211,6 +228,12 @@ class L2Endpoint(WebSocketEndpoint):
         """
         response = rejection(refused, request.site.responseHeaders.pairs, end=b"")
         refuseUpgrade(request, response, self.clock)
+
+    def endSession(self, sid: str) -> None:
+        """
+        Close the tunnels of a session that ended before its time, whatever carries them.
+        """
+        self.tunnels.endSession(sid)
 
     def drain(self, reason: str = "shutting down") -> Any:
         """

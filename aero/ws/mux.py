@@ -14,14 +14,15 @@ Nothing that happens to a stream closes the WebSocket. These do::
     1003                            a text message
     1009                            a WebSocket frame or message is too long
 
-after which nothing that the client sent is looked at, and all streams are dropped. When the
-client closes in order, what it sent before still reaches the targets.
+after which nothing that the client sent is looked at. However the WebSocket ends, the bytes that
+were accepted before are delivered, within the limits of L{aero.net.deliveries}; only 1008 resets
+the connections to the targets.
 """
 
 from __future__ import annotations
 
 from inspect import isawaitable
-from typing import Any, ClassVar, Sequence, Unpack
+from typing import Any, ClassVar, Unpack
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -32,19 +33,21 @@ from aero.errors import DecodeError, Refused
 from aero.metrics import mux as rows
 from aero.net.dialer import ApprovedTarget
 from aero.net.happyeyeballs import DialFailed
+from aero.net.muxleaving import LeavingStream, congestedBytes
 from aero.net.prompt import readMore
 from aero.tunnel.slots import Lease
 from aero.tunnel.streams.pressure import UploadPressure
 from aero.tunnel.streams.sender import FairSender
 from aero.tunnel.streams.states import CLOSED
-from aero.tunnel.streams.stream import MuxStream, congestedBytes
+from aero.tunnel.streams.stream import MuxStream
 from aero.tunnel.streams.target import MuxTarget
 from aero.wire import tcpmux
 from aero.wire.tcpmux import SUBPROTOCOL, Error, ErrorCode, Frame, FrameDecoder, Open
-from aero.wire.websocket import ABNORMAL, PROTOCOL_ERROR
+from aero.wire.websocket import POLICY_VIOLATION, PROTOCOL_ERROR
 
 from .dialling import DiallingEndpoint, DiallingParts
 from .handshake import Accepted
+from .offers import offeredProtocols
 from .protocol import AeroWebSocketProtocol, Closed
 
 #: Bytes of replies that may wait for a client that does not read.
@@ -52,8 +55,6 @@ _MAX_REPLY_BYTES = 65_536
 #: Who stopped reading the client: slow targets, or replies that it does not read.
 _BY_TARGETS, _BY_REPLIES = 1, 2
 
-_MAX_OFFER_BYTES, _MAX_OFFERS = 4_096, 32
-_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 #: What a stream is told whose session or address has its share of connections.
 _NO_SLOT = "session max connections exceeded"
@@ -95,6 +96,7 @@ class MuxProtocol(AeroWebSocketProtocol):
         self.flushTimeout = endpoint.settings.idleTimeout
         self.streams = {}
         self._openings: dict[MuxStream, Deferred[None]] = {}
+        self._leaving: dict[MuxStream, LeavingStream] = {}
         self._decoder = FrameDecoder(endpoint.settings.maxFramePayloadBytes, stream=True)
         self._sender = FairSender(self.sendMessages, lambda: self._sendingIsPaused)
         self._pressure = UploadPressure(
@@ -134,23 +136,22 @@ class MuxProtocol(AeroWebSocketProtocol):
 
     def failConnection(self, code: int, reason: str = "") -> None:
         """
-        Close the session because of something the client did, or that went wrong here; all
-        streams are dropped.
+        Close the session because of something the client did, or that went wrong here.
         """
         super().failConnection(code, reason)
-        self._end(inOrder=False)
+        self._end(deliver=code != POLICY_VIOLATION)
 
     def peerClosed(self) -> None:
         """
         The client sends no more; the targets get what it has sent.
         """
-        self._end(inOrder=not self.failedByMe)
+        self._end()
 
     def sessionEnded(self, closed: Closed) -> None:
         """
         The connection is gone.
         """
-        self._end(inOrder=closed.code != ABNORMAL and not self.failedByMe)
+        self._end()
 
     def resumeProducing(self) -> None:
         """
@@ -161,17 +162,18 @@ class MuxProtocol(AeroWebSocketProtocol):
             self._sender.resumed()
             self._unhold(_BY_REPLIES)
 
-    def _end(self, *, inOrder: bool) -> None:
+    def _end(self, deliver: bool = True) -> None:
         if self._over:
             return
         self._over = True
         self._sender.uncork()
         self._pressure.stop()
         for stream in list(self.streams.values()):
-            if inOrder:
-                stream.carrierEnded()
-            else:
+            if not deliver:
                 stream.carrierLost()
+            elif not stream.carrierEnded():
+                leaving = self._leaving[stream] = LeavingStream(stream)
+                self.endpoint.deliveries.leave(leaving, self.client.ip)
         self._sender.clear()
 
     def _hold(self, who: int) -> None:
@@ -331,6 +333,7 @@ class MuxProtocol(AeroWebSocketProtocol):
             pauseBytes=congestedBytes(settings.pauseBytes, settings.maxStreamBufferBytes),
             idleTimeout=settings.idleTimeout,
             finished=lease.release,
+            leave=lambda left: self.endpoint.deliveries.leave(left, self.client.ip),
         )
         await self.endpoint.dialer.connect(approved, target.connection)
         stream.connect(target)
@@ -380,6 +383,9 @@ class MuxProtocol(AeroWebSocketProtocol):
         opening = self._openings.pop(stream, None)
         if opening is not None:
             opening.cancel()
+        leaving = self._leaving.pop(stream, None)
+        if leaving is not None:
+            leaving.forgotten(why == "error")
         self.endpoint.streamEnded(stream, why)
 
     def errorSent(self, code: int) -> None:
@@ -452,29 +458,6 @@ class MuxEndpoint(DiallingEndpoint):
         lease = self.leases.pop(stream, None)
         if lease is not None:
             lease.release()
-
-
-def offeredProtocols(lines: Sequence[bytes]) -> list[str]:
-    """
-    Read C{Sec-WebSocket-Protocol} (section 13.1).
-
-    @param lines: Its lines, unmerged.
-    @return: The names offered; none where the header is absent or empty.
-    @raise Refused: It is too long, or not a list of tokens.
-    """
-    text = ",".join(line.decode("latin-1") for line in lines)
-    if not text.strip(" \t,"):
-        return []
-    names = [name.strip(" \t") for name in text.split(",")]
-    if (
-        sum(map(len, lines)) > _MAX_OFFER_BYTES
-        or len(names) > _MAX_OFFERS
-        or not all(name and _TOKEN.issuperset(name) for name in names)
-    ):
-        raise Refused(
-            400, "bad_request", "Invalid Sec-WebSocket-Protocol header", reason="subprotocol"
-        )
-    return names
 
 
 def _refusalIn(approval: Deferred[ApprovedTarget]) -> Refused | None:

@@ -31,8 +31,9 @@ code    reason                      when
 WebSocket has no half-close, and clients take any close for the end. So when the target ends
 its side, everything it sent is followed by the close frame; what the client sends until it
 answers that frame still reaches the target, which then sees the end of the stream. When the
-client closes, everything it sent reaches the target first, and then the end of the stream. A
-client that vanishes without a close frame takes the target's connection with it.
+client is gone, with a close frame or without, everything that was accepted from it reaches the
+target first, and then the end of the stream, within the limits of L{aero.net.deliveries}. Only
+1008 and C{target buffer full} reset the connection to the target.
 
 No data waits without bound: a slow target pauses the client and a slow client the target.
 """
@@ -53,12 +54,12 @@ from aero.net.pump import IdleTimer, TargetConnection
 from aero.tunnel.slots import Lease
 from aero.wire.tcptarget import parseTarget
 from aero.wire.websocket import (
-    ABNORMAL,
     BAD_GATEWAY,
     BINARY,
     GOING_AWAY,
     INTERNAL_ERROR,
     NORMAL,
+    POLICY_VIOLATION,
 )
 
 from .dialling import DiallingEndpoint, DiallingParts
@@ -137,6 +138,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         connection.write(data)
         if connection.waitingBytes > self.endpoint.settings.maxBufferBytes:
             self.failConnection(INTERNAL_ERROR, "target buffer full")
+            self._drop()
 
     def sendToClient(self, data: bytes) -> None:
         """
@@ -158,11 +160,14 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
 
     def failConnection(self, code: int, reason: str = "") -> None:
         """
-        Close the session because of something the client did, or that went wrong here; the
-        connection to the target is dropped.
+        Close the session because of something the client did, or that went wrong here. The
+        target gets what came before, except where the policy ends the session.
         """
         super().failConnection(code, reason)
-        self._drop()
+        if code == POLICY_VIOLATION:
+            self._drop()
+        else:
+            self._leave()
 
     # -- the client
 
@@ -197,8 +202,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         """
         The client sends no more: the target sees the end of the stream after the data.
         """
-        if not self.failedByMe:
-            self._connection.detach(self.endpoint.settings.idleTimeout)
+        self._leave()
 
     def sessionEnded(self, closed: Closed) -> None:
         """
@@ -206,10 +210,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         """
         self._idle.stop()
         self._left = True
-        if closed.code == ABNORMAL or self.failedByMe:
-            self._drop()
-        else:
-            self._connection.detach(self.endpoint.settings.idleTimeout)
+        self._leave()
         self._releaseWhenOver()
 
     def resumeProducing(self) -> None:
@@ -226,7 +227,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
             if self._dialling is not None:
                 self._dialling.cancel()
             else:
-                self._connection.detach(self._connection.lingerTimeout)
+                self._leave()
 
     # -- the target
 
@@ -264,6 +265,17 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         """
         self._flushed = True
         self._releaseWhenOver()
+
+    def _leave(self) -> None:
+        """
+        Nothing more comes from the client: the target gets what it sent. A target that is not
+        connected yet and for which nothing waits is not connected at all.
+        """
+        connection = self._connection
+        if self._dialling is not None and not connection.waitingBytes:
+            self._drop()
+        else:
+            self.endpoint.deliveries.leave(connection, self.client.ip)
 
     def _drop(self) -> None:
         """

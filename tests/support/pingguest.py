@@ -18,6 +18,7 @@ from aero.lan.factory import LANFactory  # noqa: E402
 from aero.lan.peer import GuestPeer  # noqa: E402
 from aero.metrics import ROWS, Metrics  # noqa: E402
 from aero.metrics import lan as rows  # noqa: E402
+from aero.net.deliveries import Deliveries  # noqa: E402
 from aero.settings import Settings  # noqa: E402
 from aero.testing.guest import Guest  # noqa: E402
 from aero.testing.lan import MemoryDNS, MemoryNames  # noqa: E402
@@ -39,6 +40,7 @@ def main() -> None:
         egress=settings.egress,
         lanEgress=dataclasses.replace(settings.lanEgress, allowPrivateAddresses=True),
         maxFrame=guest.maxFrame,
+        deliveries=Deliveries(settings.delivery, clock=loop, metrics=metrics),
     )
     lan = factory.buildLAN(GuestPeer("1", "127.0.0.1"), guest)
     guest.attach(lan.framesReceived)

@@ -11,6 +11,7 @@ from typing import Any, Iterable, NamedTuple
 from twisted.internet.defer import Deferred, succeed
 
 from aero.metrics import Metrics
+from aero.net.deliveries import Deliveries
 from aero.net.dialer import ApprovedTarget, Dialer
 from aero.net.resolver import Resolver
 from aero.policy.egress import EgressPolicy
@@ -60,6 +61,7 @@ class Outside:
     Dials for guests. Nothing is connected to that did not come through L{approve}.
 
     @ivar forwards: The forwards of TCP.
+    @ivar deliveries: The connections whose guest has gone.
     """
 
     def __init__(
@@ -71,12 +73,14 @@ class Outside:
         forwards: Iterable[Forward],
         allowPrivate: bool,
         connectTimeout: float,
+        deliveries: Deliveries,
     ) -> None:
         """
         @param allowPrivate: Whether guests may reach addresses that are not public. The policy
             of the guest has decided about that too; here it is the last word.
         """
         self.forwards = ForwardMap(forwards)
+        self.deliveries = deliveries
         # Ports and names are the matter of the guest's own policy, which was asked before.
         rest: dict[str, Any] = {
             "profile": "open",

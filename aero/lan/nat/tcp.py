@@ -29,7 +29,7 @@ from aero.net.happyeyeballs import DialFailed
 from aero.net.pump import TargetConnection
 from aero.wire.ipv4 import addressNumber
 
-from ..transport import GuestLost
+from ..lost import GuestLost
 from .outside import Way
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ _ENDS = {
     "unreachable": "guest-timeout",
     "early": "early-data",
     "tunnel": "tunnel-ended",
+    "revoked": "session-ended",
 }
 
 
@@ -72,9 +73,6 @@ class NATProtocol(protocol.Protocol):
     address: int
     port: int
     target: Any = None
-
-    #: Seconds that the target may take for what the guest sent before it went.
-    deliveryTimeout = 60.0
 
     _log = Logger()
     _connection: TargetConnection | None = None
@@ -171,7 +169,8 @@ class NATProtocol(protocol.Protocol):
             self._failed(problem.reason)
         except Refused as refused:
             if refused.status == 403:
-                self._count(-1)
+                if self._counted:
+                    self._count(-1)
                 self._refuse(refused.reason)
             else:
                 self._failed("refused" if refused.status == 400 else "unreachable")
@@ -181,10 +180,13 @@ class NATProtocol(protocol.Protocol):
         else:
             self._opened = True
             self.lan.dialSeconds.observe(self.lan.clock.seconds() - self._began)
-            transport.accept()
-            self._hook(self.connectionOpened)
+            if self._connection is not None:
+                transport.accept()
+                self._hook(self.connectionOpened)
         finally:
             self._dialling = None
+            if not self._opened and connection is not None:
+                connection.abort()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -206,7 +208,8 @@ class NATProtocol(protocol.Protocol):
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """
-        The guest's connection is over.
+        The guest's connection is over. Unless the guest reset it, or may not go on, the target
+        gets what the guest sent.
         """
         problem = reason.value
         done = isinstance(problem, ConnectionDone)
@@ -216,15 +219,17 @@ class NATProtocol(protocol.Protocol):
             self._end("done")
         else:
             self._end("target-reset" if self._aborted else "aborted")
-        if self._dialling is not None:
-            self._dialling.cancel()
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if done and self._opened:
-            connection.detach(self.deliveryTimeout)
-        else:
-            connection.abort()
+        deliver = done or (isinstance(problem, GuestLost) and problem.isSilent)
+        if deliver and (self._opened or connection.waitingBytes):
+            lan = self.lan
+            lan.outside.deliveries.leave(connection, lan.peer.address)
+            return
+        if self._dialling is not None:
+            self._dialling.cancel()
+        connection.abort()
 
     # -- producer of what goes to the guest
 

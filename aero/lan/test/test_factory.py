@@ -255,6 +255,7 @@ class FactoryTests(SynchronousTestCase):
             egress=defaults.egress,
             lanEgress=defaults.lanEgress,
             maxFrame=2_048,
+            deliveries=rig.deliveries,
             randomness=randomness,
         )
         for _ in range(2):

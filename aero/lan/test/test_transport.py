@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from aero.lan.transport import GuestLost
+from aero.lan.lost import GuestLost
 from aero.testing.guest import GuestTCP
 from aero.testing.lan import LANRig
 from aero.testing.packets import ACK

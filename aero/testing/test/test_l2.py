@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.lan.peer import FramePort
 from aero.testing.l2 import MemoryCarrier, MemoryLAN, MemoryLANs, makeTunnels, runNow
-from aero.tunnel.ethernet.tunnel import LANPort, TunnelTransport
+from aero.tunnel.ethernet.ends import LANPort, TunnelTransport
 from aero.tunnel.ethernet.tunnels import LANs
 from aero.wire.l2tunnel import FRAME, encode
 

@@ -17,13 +17,14 @@ the guest is not read any further; when the carrier takes nothing for L{STALL_SE
 the tunnel ends with error 9 (l2.md section 10.3).
 
 B{The end} comes once, whoever decides it: the LAN is stopped, the capture closed, and nothing is
-sent after the ERROR and the close.
+sent after the ERROR and the close. Targets get the bytes that the LAN has acknowledged to the
+guest, except where the policy ended the session.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Callable, Protocol, Sequence
+from typing import TYPE_CHECKING, Callable, Sequence
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -36,6 +37,7 @@ from aero.wire import l2tunnel as wire
 from aero.wire.pcapng import INBOUND, OUTBOUND
 
 from ..keepalive import IdleTimer, Pinger
+from .ends import LANPort, TunnelTransport
 from .quota import MessageQuota
 
 if TYPE_CHECKING:
@@ -61,67 +63,6 @@ GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR = 1001, 1008, 1011
 _TURN, _STALLED, _LAN = 1, 2, 4
 
 _FRAME_START = wire.FRAME_HEADER[:3]
-
-
-class TunnelTransport(Protocol):
-    """
-    What carries the messages of a tunnel.
-    """
-
-    def sendMessages(self, messages: list[bytes]) -> None:
-        """
-        Send messages in order, with one write.
-        """
-
-    def closeTunnel(self, code: int, reason: str) -> None:
-        """
-        Close; what was sent before arrives first.
-
-        @param code: A close code of RFC 6455.
-        @param reason: One line.
-        """
-
-    def pauseReading(self) -> None:
-        """
-        Take no more from the guest for now. A carrier that cannot do that goes on, and the
-        tunnel ends when too much has gathered.
-        """
-
-    def resumeReading(self) -> None:
-        """
-        Go on.
-        """
-
-    def unsentBytes(self) -> int:
-        """
-        How much of what was sent the carrier still holds.
-        """
-
-
-class LANPort(Protocol):
-    """
-    A LAN as its tunnel sees it.
-    """
-
-    def framesReceived(self, frames: Sequence[bytes]) -> None:
-        """
-        The guest sent frames.
-        """
-
-    def pauseProducing(self) -> None:
-        """
-        The guest takes no frames for now.
-        """
-
-    def resumeProducing(self) -> None:
-        """
-        It takes some again.
-        """
-
-    def stop(self, reason: str) -> None:
-        """
-        The guest is gone: close everything it had.
-        """
 
 
 class L2Tunnel:
@@ -275,6 +216,12 @@ class L2Tunnel:
         The process stops.
         """
         self._close("shutdown", GOING_AWAY, reason)
+
+    def revoke(self, reason: str = "session ended") -> None:
+        """
+        The policy does not let the guest go on: its connections are reset.
+        """
+        self._close("session", POLICY_VIOLATION, reason, deliver=False)
 
     # -- from the LAN (FramePort)
 
@@ -520,13 +467,15 @@ class L2Tunnel:
             text, label, code = "byte quota exceeded", "quota_bytes", wire.QUOTA_BYTES
         self._close(label, POLICY_VIOLATION, text, code)
 
-    def _close(self, label: str, code: int, text: str, error: int = 0) -> None:
+    def _close(
+        self, label: str, code: int, text: str, error: int = 0, deliver: bool = True
+    ) -> None:
         """
         End the tunnel and say why; what waits is not sent any more.
         """
         if self.isOver:
             return
-        self._end(label)
+        self._end(label, deliver)
         if error:
             self._transport.sendMessages([wire.encodeError(error, text, self._maxControl)])
         self._transport.closeTunnel(code, text)
@@ -546,7 +495,7 @@ class L2Tunnel:
         )
         self._close("error", INTERNAL_ERROR, "internal error")
 
-    def _end(self, label: str) -> None:
+    def _end(self, label: str, deliver: bool = True) -> None:
         if self.isOver:
             return
         self.isOver = True
@@ -561,7 +510,7 @@ class L2Tunnel:
         lan, self._lan = self._lan, None
         if lan is not None:
             try:
-                lan.stop(label)
+                lan.stop(label, deliver)
             except Exception:  # noqa: BLE001
                 self._log.failure(
                     "The LAN of tunnel {tunnel_id} did not stop", tunnel_id=self.number

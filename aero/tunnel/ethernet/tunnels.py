@@ -18,7 +18,8 @@ from aero.metrics import l2 as rows
 from aero.settings.l2 import L2Settings
 
 from .capture import Captures
-from .tunnel import L2Tunnel, LANPort, TunnelTransport
+from .ends import LANPort, TunnelTransport
+from .tunnel import L2Tunnel
 
 _log = Logger(namespace="aero.l2")
 
@@ -118,6 +119,14 @@ class L2Tunnels:
         for tunnel in list(self.open):
             tunnel.drain()
         return DeferredList([self._whenIdle(), self.captures.whenIdle()])
+
+    def endSession(self, sid: str) -> None:
+        """
+        Close the tunnels of a session that ended before its time, and reset their connections.
+        """
+        for tunnel in list(self.open):
+            if tunnel.peer.session == sid:
+                tunnel.revoke()
 
     # -- what tunnels call
 

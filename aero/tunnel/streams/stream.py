@@ -38,6 +38,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from aero.net.muxleaving import congestedBytes
 from aero.wire.tcpmux import CLOSE, DATA, ERROR, FIN, Error, ErrorCode, encodeClose, encodeFrame
 
 from .owner import Owner, Sender
@@ -126,6 +127,7 @@ class MuxStream:
         self._producerPaused = False
         self._pulls = False
         self._forgotten = False
+        self._orphaned = False
 
     # -- the client
 
@@ -190,20 +192,25 @@ class MuxStream:
         """
         self._drop("reset", error.ConnectionAborted())
 
-    def carrierEnded(self) -> None:
+    def carrierEnded(self) -> bool:
         """
-        The WebSocket was closed in order: everything that was sent is delivered, and nothing
-        more comes.
+        The WebSocket is gone: what was sent is delivered, now or when the target is connected.
+
+        @return: Whether that was now.
         """
+        self._orphaned = True
         self._paused = False
+        if self.protocol is None and self._incoming and self.state != CLOSED:
+            return False
         if self.protocol is not None and not self._delivering:
             while self._incoming and self.state != CLOSED:
                 self._call(self.protocol.dataReceived, self._takeIncoming())
         self._drop("gone", error.ConnectionDone())
+        return True
 
     def carrierLost(self) -> None:
         """
-        The WebSocket is gone.
+        The WebSocket is gone, and nothing of it is delivered.
         """
         self._drop("gone", error.ConnectionLost())
 
@@ -217,7 +224,10 @@ class MuxStream:
             return
         self.protocol = protocol
         self._call(protocol.makeConnection, self)
-        self._deliver()
+        if self._orphaned:
+            self.carrierEnded()
+        else:
+            self._deliver()
 
     def fail(self, code: int, message: str) -> None:
         """
@@ -557,14 +567,6 @@ class MuxStream:
         except Exception:  # noqa: BLE001 - a user's protocol may raise anything
             self._log.failure("A protocol on a stream failed", protocol=type(self.protocol))
             self.abortConnection()
-
-
-def congestedBytes(pauseBytes: int, maxBytes: int) -> int:
-    """
-    How much may wait for a target before the client is held up: what is read before that takes
-    effect has to find room below the limit.
-    """
-    return min(pauseBytes, maxBytes // 4)
 
 
 def dataFrame(streamId: int, payload: bytes) -> bytes:

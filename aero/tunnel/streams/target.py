@@ -39,16 +39,21 @@ class MuxTarget(Protocol):
         pauseBytes: int,
         idleTimeout: float,
         finished: Callable[[], object],
+        leave: Callable[[TargetConnection], object],
     ) -> None:
         """
         @param pauseBytes: How much may wait for the target before the stream keeps the rest.
         @param idleTimeout: Seconds without a byte after which the stream ends.
         @param finished: Called once, when nothing is left of the connection.
+        @param leave: Called with the connection when its client is gone and what was accepted is
+            still to be delivered.
         """
         self.connection = TargetConnection(self, clock, pauseBytes)
         self._clock = clock
         self._idleTimeout = idleTimeout
         self._finished = finished
+        self._leaveIt = leave
+        self._isIdle = False
         self._stream: MuxStream | None = None
         self._idle: IdleTimer | None = None
         self._lost = False
@@ -99,8 +104,8 @@ class MuxTarget(Protocol):
     def _leave(self, connection: TargetConnection, reason: Failure) -> None:
         if not self._hasUnsent():
             self._finished()  # the system can take the rest at once, that is, nothing
-        if reason.check(error.ConnectionDone):
-            connection.detach(self._idleTimeout)
+        if self._isIdle or reason.check(error.ConnectionDone):
+            self._leaveIt(connection)
         elif reason.check(error.ConnectionAborted):
             # The client gave up: the target sees an ordinary end.
             connection.detach(connection.lingerTimeout)
@@ -177,6 +182,7 @@ class MuxTarget(Protocol):
     # -- private
 
     def _idled(self) -> None:
+        self._isIdle = True
         if self._stream is not None:
             self._stream.fail(ErrorCode.DIAL_FAILED, "TCP idle timeout")
 

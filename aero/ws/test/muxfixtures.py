@@ -101,6 +101,7 @@ class Case(SynchronousTestCase):
             settings=self.settings,
             dialer=Dialer(self.rig.reactor, self.names, EgressPolicy(**rules), self.rig.metrics),
             slots=self.slots,
+            deliveries=self.rig.deliveries,
             **self.rig.common,
         )
 

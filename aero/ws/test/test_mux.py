@@ -24,7 +24,7 @@ from aero.wire.tcpmux import (
 )
 from aero.wire.websocket import BINARY, TEXT
 from aero.wire.websocket import CLOSE as WS_CLOSE
-from aero.ws.mux import offeredProtocols
+from aero.ws.offers import offeredProtocols
 
 from .muxfixtures import Case, closed, data, opened
 
@@ -312,7 +312,7 @@ class StreamTests(Case):
         self.assertEqual(self.frames(client), [(DATA, 1, b"ttt")])
         self.rig.reactor.advance(10)
         self.assertEqual(self.frames(client), self.failed(1, 2, "TCP idle timeout"))
-        self.assertTrue(target.transport.disconnected or target.transport.disconnecting)
+        self.assertTrue(target.transport.halfClosed)
 
     def test_ping(self) -> None:
         """
@@ -394,13 +394,17 @@ class FatalTests(Case):
 
     def test_lost(self) -> None:
         """
-        When the client's connection breaks, every target is dropped at once.
+        When the client's connection breaks, every target sees the end after what was sent, and
+        a dial that nothing waits for is given up.
         """
         client = self.connect()
         target = self.stream(client)
-        self.send(client, opened(2))
+        self.send(client, data(1, b"last"), opened(2))
         client.lose(error.ConnectionLost())
-        self.assertTrue(target.transport.disconnected or target.transport.disconnecting)
+        self.assertEqual(target.take(), b"last")
+        self.assertTrue(target.transport.halfClosed)
+        self.assertFalse(target.transport.disconnecting)
+        target.flush()
         target.lose()
         self.assertTrue(self.rig.reactor.connectors[-1].stoppedConnecting)
         self.assertEqual(self.held(), 0)

@@ -11,7 +11,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.errors import Refused
+from aero.metrics import delivery
 from aero.metrics import tcp as rows
+from aero.net.deliveries import LOOK_INTERVAL
 from aero.net.dialer import ApprovedTarget, Dialer
 from aero.net.resolver import LookupFailed
 from aero.policy.egress import EgressPolicy
@@ -68,6 +70,7 @@ class Case(SynchronousTestCase):
             settings=self.settings,
             dialer=Dialer(self.rig.reactor, self.names, policy, self.rig.metrics),
             slots=self.slots,
+            deliveries=self.rig.deliveries,
             **self.rig.common,
         )
 
@@ -81,6 +84,13 @@ class Case(SynchronousTestCase):
         client = self.connect()
         self.assertEqual((client.status, client.body), (101, b""))
         return client, self.rig.acceptTarget()
+
+    def assertEnded(self, target: TargetEnd) -> None:
+        """
+        The target is sent the end of the stream, and no reset.
+        """
+        self.assertTrue(target.transport.halfClosed)
+        self.assertFalse(target.transport.disconnecting)
 
     def held(self) -> float:
         return sum(self.slots._bySession._held.values())
@@ -286,7 +296,7 @@ class RelayTests(Case):
         client.sendBytes(clientFrame(TEXT, b"t") + clientFrame(BINARY, b"b"))
         self.assertClose(client, 1003)
         self.assertEqual(target.take(), b"")
-        self.assertTrue(target.transport.disconnecting)
+        self.assertEnded(target)
 
     def test_oversize(self) -> None:
         """
@@ -296,7 +306,7 @@ class RelayTests(Case):
         client, target = self.tunnel()
         client.sendBytes(clientFrame(BINARY, b"123456")[:2])
         self.assertClose(client, 1009)
-        self.assertTrue(target.transport.disconnecting)
+        self.assertEnded(target)
 
 
 class EndTests(Case):
@@ -374,13 +384,23 @@ class EndTests(Case):
 
     def test_clientVanishes(self) -> None:
         """
-        A client that vanishes takes the target with it, and an attempt to connect too.
+        The target of a client that vanishes gets what the client sent, and then the end.
         """
         client, target = self.tunnel()
+        target.block()
+        client.send(BINARY, b"last")
         client.lose(error.ConnectionLost())
-        self.assertTrue(target.transport.disconnecting)
-        target.lose()
+        self.assertEqual(target.take(), b"last")
+        self.assertEnded(target)
+        self.assertEqual(self.rig.metrics.value(delivery.BYTES), 4)
+        self.assertEqual(self.held(), 1)
+        target.flush()
         self.assertEqual(self.held(), 0)
+        self.rig.reactor.advance(LOOK_INTERVAL)
+        self.assertEqual(self.rig.metrics.value(delivery.BYTES), 0)
+        self.assertEqual(self.rig.metrics.value(delivery.ENDED, "delivered"), 1)
+        target.lose()
+        self.assertEqual(self.rig.metrics.value(delivery.CONNECTIONS), 0)
         client = self.connect()
         client.lose(error.ConnectionLost())
         self.assertTrue(self.rig.reactor.connectors[-1].stoppedConnecting)
@@ -538,7 +558,7 @@ class HookTests(Case):
 
     def test_hookFails(self) -> None:
         """
-        A mistake in a hook closes with 1011 and drops the target.
+        A mistake in a hook closes with 1011, and the target sees the end.
         """
 
         class Broken(TCPTunnelProtocol):
@@ -549,5 +569,5 @@ class HookTests(Case):
         client, target = self.tunnel()
         target.send(b"x")
         self.assertClose(client, 1011, b"internal error")
-        self.assertTrue(target.transport.disconnecting)
+        self.assertEnded(target)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -244,12 +244,17 @@ class NATTests(SynchronousTestCase):
 
     def test_tunnelEnds(self) -> None:
         """
-        When the tunnel ends every target is dropped, those being dialled too.
+        When the tunnel ends every target sees the end, and a dial that nothing waits for is given
+        up.
         """
         _, target = self.open()
         self.rig.guest.connect(TARGET, 81)
         self.rig.lan.stop()
-        self.assertTrue(target.transport.disconnected)
+        self.assertTrue(target.transport.halfClosed)
+        target.flush()
+        target.end()
+        self.assertTrue(target.transport.disconnecting)
+        target.lose()
         self.assertTrue(self.rig.reactor.connectors[-1].stoppedConnecting)
         self.assertEqual(self.value(rows.L2_TCP_ACTIVE), 0)
         self.assertEqual(self.value(rows.TCP_ENDED, "tunnel-ended"), 2)

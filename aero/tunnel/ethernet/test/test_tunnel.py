@@ -386,7 +386,7 @@ class EndTests(TunnelTestCase):
         """
         self.begin()
 
-        def broken(reason: str) -> None:
+        def broken(reason: str, deliver: bool = True) -> None:
             raise ValueError("a bug")
 
         self.lan.stop = broken  # type: ignore[method-assign]
