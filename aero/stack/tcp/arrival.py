@@ -43,6 +43,7 @@ from .states import (
     SYN_SENT,
     TIME_WAIT,
 )
+from .windowprobe import probeTaken
 
 _HALF = 0x80000000
 _NOT_PSH = ~PSH & 0x3F
@@ -321,7 +322,8 @@ def _acknowledged(
     sender = connection.sender
     una = sender.flight.una
     ack = una + ((acknowledgment - una + _HALF) & MASK) - _HALF
-    if ack > sender.flight.nxt or ack < una - max(sender.maxWindow, 0xFFFF):
+    unsent = ack > sender.flight.nxt and not probeTaken(sender, ack)
+    if unsent or ack < una - max(sender.maxWindow, 0xFFFF):
         # Nothing we sent (RFC 5961 section 5.2).
         connection.owner.drop("tcp acknowledgment")
         connection.challenge(now)

@@ -120,7 +120,7 @@ class Connection:
     @ivar ackDue: Acknowledgments to send at once.
     @ivar unacked: Segments with data since the last acknowledgment.
     @ivar ackAt: When they are acknowledged at the latest.
-    @ivar keepProbe: Whether to ask the guest if it is still there.
+    @ivar keepProbe: Whether to ask the guest if it is still there; C{keepProbes} how often it was.
     @ivar stamp: The last timestamp of the guest to echo: TS.Recent.
     @ivar lastAck: The last position acknowledged: Last.ACK.sent.
     @ivar heardAt: When the guest was last heard of.
@@ -136,7 +136,6 @@ class Connection:
         "_handshakeAt",
         "_holdAt",
         "_keepAt",
-        "_keepProbes",
         "_quick",
         "accepted",
         "ackAt",
@@ -151,6 +150,7 @@ class Connection:
         "irs",
         "iss",
         "keepProbe",
+        "keepProbes",
         "key",
         "lastAck",
         "number",
@@ -223,7 +223,7 @@ class Connection:
         self._challenges = 0
         self._challengesFrom = -1.0
         self.keepProbe = False
-        self._keepProbes = 0
+        self.keepProbes = 0
         self._holdAt = NEVER
         self.synAt = NEVER
         self._handshakeAt = now + config.handshakeTimeout
@@ -452,7 +452,7 @@ class Connection:
         The guest has our FIN. It may send for as long as it likes, but is asked sooner whether it
         is still there.
         """
-        self._keepProbes = 0
+        self.keepProbes = 0
         self._keepAt = now + self.config.finWait2
 
     def reset(self, reason: str, now: float) -> None:
@@ -546,16 +546,16 @@ class Connection:
         due = self.heardAt + idle
         sender = self.sender
         if due > now or sender.buffered():
-            self._keepProbes = 0
+            self.keepProbes = 0
             self._keepAt = due if due > now else now + idle
             return True
         if self.keepProbe:
             # The tunnel has not taken the last one: that is not the guest's silence.
             self._keepAt = now + config.keepaliveInterval
             return True
-        if self._keepProbes >= config.keepaliveProbes:
+        if self.keepProbes >= config.keepaliveProbes:
             return False
-        self._keepProbes += 1
+        self.keepProbes += 1
         self.keepProbe = True
         self._keepAt = now + config.keepaliveInterval
         self.wake()

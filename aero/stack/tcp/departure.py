@@ -41,11 +41,11 @@ def output(connection: Connection, now: float, out: list[Outgoing], stop: int) -
     if connection.state in TRANSMITTING:
         _sendData(connection, now, out, stop)
         if sender.persistProbe and len(out) < stop:
-            sender.persistProbeSent(now)
-            out.append(_bare(connection, now, sender.flight.nxt - 1))
+            out.append(_windowProbe(connection, now))
     if connection.keepProbe and len(out) < stop:
         connection.keepProbe = False
-        out.append(_bare(connection, now, sender.flight.nxt - 1))
+        data = _repeated(connection.keepProbes)
+        out.append(_bare(connection, now, sender.flight.nxt - 1, data=data))
     while connection.ackDue and len(out) < stop:
         connection.ackDue -= 1
         out.append(acknowledgment(connection, now))
@@ -122,14 +122,38 @@ def acknowledgment(connection: Connection, now: float) -> Outgoing:
     return _bare(connection, now, connection.sender.flight.nxt, tuple(ranges))
 
 
+def _windowProbe(connection: Connection, now: float) -> Outgoing:
+    """
+    A segment that a guest whose window is closed has to answer.
+    """
+    sender = connection.sender
+    data = sender.persistProbeSent(now)
+    if data:
+        return _bare(connection, now, sender.flight.nxt, data=data)
+    data = _repeated(sender.windowProbe.asked)
+    return _bare(connection, now, sender.flight.nxt - 1, data=data)
+
+
+def _repeated(asked: int) -> bytes:
+    """
+    What the place of the last byte is sent with, to get an answer from a guest that has it: nothing
+    first, and from the second time on a byte that is not looked at, because there are guests that
+    only answer data (RFC 1122 section 4.2.3.6).
+
+    @param asked: How often the guest was asked, this time included.
+    """
+    return b"\0" if asked > 1 else b""
+
+
 def _bare(
     connection: Connection,
     now: float,
     position: int,
     ranges: tuple[tuple[int, int], ...] = (),
+    data: bytes = b"",
 ) -> Outgoing:
     """
-    A segment without data.
+    A segment that does not count as sent.
     """
     guest, guestPort, address, port = connection.key
     options = b""
@@ -149,6 +173,7 @@ def _bare(
         window,
         connection.pseudoSum,
         options,
+        data,
     )
     return address, guest, segment
 

@@ -38,6 +38,12 @@ class Outbox:
             chunks.append(data)
         self.pending += len(data)
 
+    def first(self) -> bytes:
+        """
+        The first byte, which stays where it is; none if there is no data.
+        """
+        return self._chunks[0][self._at : self._at + 1] if self.pending else b""
+
     def take(self, size: int) -> bytes:
         """
         Cut off the first bytes.

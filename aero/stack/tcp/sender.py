@@ -29,6 +29,7 @@ from .outbox import Outbox
 from .pace import Pace
 from .recovery import Recovery
 from .rtt import RoundTrip
+from .windowprobe import WindowProbe
 
 #: Nothing is due.
 NEVER = float("inf")
@@ -88,6 +89,7 @@ class Sender:
         "rtt",
         "sack",
         "window",
+        "windowProbe",
     )
 
     def __init__(self, config: TCPConfig, start: int, mss: int) -> None:
@@ -114,11 +116,8 @@ class Sender:
         self._tailRepeated = False
         self._probe = False
         self._sentAt = -1.0
-        self.rtoAt = NEVER
-        self.probeAt = NEVER
-        self.reorderAt = NEVER
-        self.persistAt = NEVER
-        self.paceAt = NEVER
+        self.windowProbe = WindowProbe()
+        self.rtoAt = self.probeAt = self.reorderAt = self.persistAt = self.paceAt = NEVER
         self.negotiated(mss, False)
 
     def negotiated(self, mss: int, sack: bool) -> None:
@@ -223,7 +222,7 @@ class Sender:
             return usable
         if not len(self.flight):
             if self.persistProbe and usable > 0:
-                self.persistProbeSent(now)
+                self.persistProbe = False
                 self.persistAt = NEVER
                 return min(usable, pending)
             if self.persistAt == NEVER:
@@ -244,17 +243,21 @@ class Sender:
         if flight.nxt == flight.una:
             self.progressAt = now
         flight.add(segment)
+        self.windowProbe.over()
         self.recovery.sent(size)
         self._sent(size, now)
         self._setProbe(now)
         return segment
 
-    def persistProbeSent(self, now: float) -> None:
+    def persistProbeSent(self, now: float) -> bytes:
         """
-        The guest was asked for its window.
+        The guest is asked for its window.
+
+        @return: The data to ask with, from C{flight.nxt} on.
         """
         self.persistProbe = False
         self._dueWasSent(now)
+        return self.windowProbe.ask(self.outbox, now)
 
     def _dueWasSent(self, now: float) -> None:
         """
@@ -383,9 +386,7 @@ class Sender:
         if recovery.mode:
             self._tailEnd = -1
         if flight.nxt == ack:
-            self.rtoAt = NEVER
-            self.probeAt = NEVER
-            self.reorderAt = NEVER
+            self.rtoAt = self.probeAt = self.reorderAt = NEVER
         elif acked:
             self._setTimeout(now)
             self._setProbe(now)
@@ -508,9 +509,7 @@ class Sender:
         The retransmission timer went off (RFC 6298 section 5.4 to 5.6). It starts again when
         something is sent.
         """
-        self.rtoAt = NEVER
-        self.probeAt = NEVER
-        self.reorderAt = NEVER
+        self.rtoAt = self.probeAt = self.reorderAt = NEVER
         if not len(self.flight):
             return
         if now - self.progressAt >= self._config.userTimeout:
