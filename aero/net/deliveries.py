@@ -38,6 +38,12 @@ class Leaving(Protocol):
     """
 
     @property
+    def isOver(self) -> bool:
+        """
+        Whether the connection is gone.
+        """
+
+    @property
     def undelivered(self) -> int:
         """
         Bytes that the target's system has not acknowledged.
@@ -119,7 +125,8 @@ class Deliveries:
             changed=metrics.gauge(rows.BYTES).set,
             refused=partial(self._refused, "bytes"),
         )
-        self._pending: dict[Leaving, _Delivery] = {}
+        self._left: set[Leaving] = set()
+        self._pending: dict[Leaving, _Delivery] = {}  # those of them that bytes wait on
         self._timer: IDelayedCall | None = None
         self._waiting: list[Deferred[None]] = []
         self._warned = False
@@ -130,13 +137,14 @@ class Deliveries:
 
         @param client: The address of the client.
         """
-        if connection in self._pending:
+        if connection.isOver or connection in self._left:
             return
         key, size = addressKey(client), connection.undelivered
         number, held = self._number.share(key), self._bytes.share(key)
         if number.take(1):
             if held.take(size):
                 delivery = _Delivery(self, connection, number, held)
+                self._left.add(connection)
                 self._pending[connection] = delivery
                 connection.detach(self.timeout, delivery.over)
                 self._lookSoon()
@@ -243,6 +251,7 @@ class _Delivery:
         else:
             outcome = "timeout" if self._owner.clock.seconds() >= self._by else "lost"
         self.settle(outcome)
+        self._owner._left.discard(self._connection)
         self._number.close()
 
     def settle(self, outcome: str) -> None:

@@ -31,13 +31,14 @@ class LeavingStream:
     Such a stream without its client, see L{aero.net.deliveries.Leaving}. Once the target is
     connected, its connection is a delivery of its own.
 
+    @ivar isOver: Whether the stream is over.
     @ivar isClean: Whether the stream is over and the connection has the bytes.
     """
 
     def __init__(self, stream: OpeningStream) -> None:
         self.isClean = False
         self._stream = stream
-        self._isOver = self._isDropped = False
+        self.isOver = self._isDropped = False
         self._over: Callable[[], object] | None = None
 
     @property
@@ -45,14 +46,14 @@ class LeavingStream:
         """
         Bytes that wait for the connection.
         """
-        return 0 if self._isOver else self._stream.backlog
+        return 0 if self.isOver else self._stream.backlog
 
     @property
     def isDelivered(self) -> bool:
         """
         Whether nothing waits any more.
         """
-        return self._isOver
+        return self.isOver
 
     def detach(self, timeout: float, over: Callable[[], object]) -> None:
         """
@@ -75,7 +76,7 @@ class LeavingStream:
 
         @param failed: Whether because its target could not be connected.
         """
-        self._isOver = True
+        self.isOver = True
         self.isClean = not (failed or self._isDropped)
         if self._over is not None:
             self._over()

@@ -54,6 +54,7 @@ from aero.net.pump import IdleTimer, TargetConnection
 from aero.tunnel.slots import Lease
 from aero.wire.tcptarget import parseTarget
 from aero.wire.websocket import (
+    ABNORMAL,
     BAD_GATEWAY,
     BINARY,
     GOING_AWAY,
@@ -200,7 +201,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
 
     def peerClosed(self) -> None:
         """
-        The client sends no more: the target sees the end of the stream after the data.
+        The client sends no more, or is gone: the target sees the end of the stream after the data.
         """
         self._leave()
 
@@ -210,6 +211,8 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         """
         self._idle.stop()
         self._left = True
+        if closed.code == ABNORMAL and not self.failedByMe:
+            self.peerClosed()
         self._leave()
         self._releaseWhenOver()
 

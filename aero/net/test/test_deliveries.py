@@ -75,6 +75,15 @@ class DeliveriesTests(SynchronousTestCase):
         self.deliveries.leave(connection, "198.51.100.7")
         self.deliveries.leave(connection, "198.51.100.7")
         self.assertEqual(self.held(), (1, 7))
+        connection.writeConnectionLost()
+        self.clock.advance(LOOK_INTERVAL)
+        self.deliveries.leave(connection, "198.51.100.7")
+        self.assertEqual(self.held(), (1, 0))
+        connection.readConnectionLost()
+        connection.connectionLost(Failure(ConnectionLost()))
+        self.deliveries.leave(connection, "198.51.100.7")
+        self.assertEqual(self.held(), (0, 0))
+        self.assertEqual(self.metrics.value(rows.ENDED, "delivered"), 1)
 
     def test_late(self) -> None:
         """

@@ -108,7 +108,7 @@ class MuxTarget(Protocol):
             self._leaveIt(connection)
         elif reason.check(error.ConnectionAborted):
             # The client gave up: the target sees an ordinary end.
-            connection.detach(connection.lingerTimeout)
+            self._leaveIt(connection)
             transport: Any = connection.transport
             if transport is not None:
                 transport.loseConnection()

@@ -8,6 +8,7 @@ from twisted.internet import error
 
 from aero.metrics import delivery
 from aero.net.deliveries import LOOK_INTERVAL
+from aero.wire.tcpmux import RST
 from aero.wire.websocket import CLOSE, TEXT
 
 from .muxfixtures import Case as MuxCase
@@ -82,6 +83,21 @@ class DeliveryTests(MuxCase):
         self.assertEqual(self.value(delivery.CONNECTIONS), 0)
         self.assertEqual(self.value(delivery.ENDED, "lost"), 1)
         self.assertEqual(self.held(), 0)
+
+    def test_streamReset(self) -> None:
+        """
+        What a stream sent before its RST counts until the target has it, as after any other end.
+        """
+        client = self.connect()
+        target = self.stream(client)
+        target.block()
+        self.send(client, data(1, b"last"), closed(1, RST))
+        self.assertEqual(target.take(), b"last")
+        self.assertTrue(target.transport.disconnecting)
+        self.assertFalse(target.transport.disconnected)
+        self.assertEqual((self.held(), self.value(delivery.BYTES)), (1, 4))
+        target.lose()
+        self.assertEqual((self.held(), self.value(delivery.CONNECTIONS)), (0, 0))
 
     def test_sessionEnds(self) -> None:
         """

@@ -8,6 +8,7 @@ from twisted.internet import error
 
 from aero.metrics import delivery
 from aero.wire.websocket import BINARY, CLOSE
+from aero.ws.tcp import TCPTunnelProtocol
 
 from .test_tcp import Case as TCPCase
 
@@ -59,3 +60,28 @@ class DeliveryTests(TCPCase):
         self.endpoint.endSession(protocol.session.sid)
         self.assertClose(client, 1008, b"session ended")
         self.assertTrue(target.transport.disconnected)
+
+    def test_heldBack(self) -> None:
+        """
+        A protocol that holds bytes back is told when to let go of them, however the client ends.
+        """
+
+        class Holding(TCPTunnelProtocol):
+            def clientDataReceived(self, data: bytes) -> None:
+                self.kept = data
+
+            def peerClosed(self) -> None:
+                self.sendToTarget(self.kept)
+                super().peerClosed()
+
+        self.make(Holding)
+        for vanishes in (False, True):
+            client, target = self.tunnel()
+            client.send(BINARY, b"kept")
+            if vanishes:
+                client.lose(error.ConnectionLost())
+            else:
+                client.send(CLOSE, b"\x03\xe8")
+                client.lose()
+            self.assertEqual(target.take(), b"kept")
+            self.assertEnded(target)

@@ -13,6 +13,7 @@ from aero.metrics import ROWS, Metrics
 from aero.metrics import l2 as rows
 from aero.testing.l2 import MemoryCarrier, MemoryLAN, MemoryLANs, makeTunnels
 from aero.tunnel.ethernet.tunnel import BATCH
+from aero.tunnel.ethernet.tunnels import TunnelPeer
 from aero.wire.l2tunnel import (
     ERROR,
     FRAME,
@@ -337,6 +338,24 @@ class EndTests(TunnelTestCase):
         self.assertEqual(self.metrics.value(rows.CLOSED, "shutdown"), 2)
         self.assertEqual(other.closed, (1001, "shutting down"))
         self.successResultOf(drained)
+
+    def test_sessionEnds(self) -> None:
+        """
+        The end of a session closes its tunnels and no others; their LANs deliver nothing more.
+        Every other end lets them.
+        """
+        self.begin()
+        other = MemoryCarrier()
+        other.open(self.tunnels)
+        self.tunnel.peer = TunnelPeer("198.51.100.7", "sid")
+        lan, kept = self.lans.made
+        self.tunnels.endSession("sid")
+        self.assertEqual(self.carrier.closed, (1008, "session ended"))
+        self.assertEqual((lan.stopped, lan.delivers), ("session", False))
+        self.assertEqual(self.metrics.value(rows.CLOSED, "session"), 1)
+        self.assertIsNone(other.closed)
+        other.tunnel.connectionLost()
+        self.assertEqual((kept.stopped, kept.delivers), ("lost", True))
 
     def test_violation(self) -> None:
         """
