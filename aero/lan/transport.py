@@ -40,14 +40,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from aero.stack.commands import (
-    AbortTCP,
-    AcceptTCP,
-    CloseTCP,
-    ConsumeTCP,
-    RejectTCP,
-    SendTCP,
-)
+from aero.stack.commands import AbortTCP, AcceptTCP, CloseTCP, ConsumeTCP, RejectTCP, SendTCP
 
 from .driver import StackDriver
 from .lost import GuestLost
@@ -383,7 +376,11 @@ class GuestConnection:
         while deliver and self._queue and self.connected and not self._delivering:
             self._readPaused = False
             self._deliver()
-        self.closed("tunnel" if deliver else "revoked")
+        lost = GuestLost("tunnel" if deliver else "revoked")
+        self.closed(lost.reason)
+        if not self._detached:  # it may have ended in order while the protocol paused
+            self._over = self._over if deliver else Failure(lost)
+            self._end(lost)
 
     # -- private
 

@@ -239,6 +239,8 @@ class _Delivery:
             return
         if self._connection.isDelivered:
             self.settle("delivered")
+        elif self._owner.clock.seconds() >= self._by:
+            self._connection.abort()
         else:
             self._held.resize(min(self._held.held, self._connection.undelivered))
 

@@ -101,6 +101,20 @@ class DeliveriesTests(SynchronousTestCase):
         self.assertEqual(self.metrics.value(rows.ENDED, "timeout"), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_lateInTheSystem(self) -> None:
+        """
+        So is one whose target's system does not acknowledge everything in time.
+        """
+        self.make(timeout=3.0)
+        connection, transport = self.connection(7)
+        transport.dataBuffer = b"x"  # what the system has counts the same
+        self.deliveries.leave(connection, "198.51.100.7")
+        connection.writeConnectionLost()
+        self.clock.pump([LOOK_INTERVAL] * 11)
+        self.assertFalse(transport.disconnecting)
+        self.clock.advance(LOOK_INTERVAL)
+        self.assertTrue(transport.disconnected)
+
     def test_limits(self) -> None:
         """
         Connections and bytes are counted for a client and for the process; an IPv6 client is its

@@ -117,8 +117,7 @@ class MuxStream:
         self._incoming = bytearray()
         self._incomingEnds = False  # the client's end is still to be delivered
         self._delivering = False
-        self._paused = False
-        self._congested = False
+        self._paused = self._congested = False
         self._outgoing = bytearray()
         self._last = b""  # the frames after what is in there
         self._endTold = False
@@ -126,8 +125,7 @@ class MuxStream:
         self._producer: Any = None
         self._producerPaused = False
         self._pulls = False
-        self._forgotten = False
-        self._orphaned = False
+        self._forgotten = self._orphaned = False
 
     # -- the client
 

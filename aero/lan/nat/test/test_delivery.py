@@ -135,6 +135,46 @@ class DeliveryTests(SynchronousTestCase):
         self.rig.lan.stop()
         self.assertEqual(target.take(), b"taken")
 
+    def finished(self) -> Any:
+        """
+        A connection that is over for the guest and the stack, while a target that pauses has not
+        got everything.
+        """
+        guest, target = self.open()
+        target.block()
+        acknowledged = self.send(guest, SENT * 5)
+        self.assertEqual(acknowledged, len(SENT) * 5)
+        target.end()
+        guest.close()
+        for _ in range(3):
+            self.rig.settle()
+        self.assertTrue(guest.finished and guest.ended)
+        self.assertFalse(target.transport.halfClosed)
+        return target
+
+    def test_finished(self) -> None:
+        """
+        So do the bytes of a connection that had ended in order before the guest was gone.
+        """
+        target = self.finished()
+        self.rig.lan.stop()
+        self.assertEqual(target.take(), SENT * 5)
+        self.assertTrue(target.transport.halfClosed)
+        target.flush()
+        target.lose()
+        self.assertEqual(self.value(delivery.ENDED, "delivered"), 1)
+        self.assertEqual(self.value(rows.L2_TCP_ACTIVE), 0)
+        self.assertEqual(self.rig.reactor.getDelayedCalls(), [])
+
+    def test_finishedAndRevoked(self) -> None:
+        """
+        Not where the policy does not let the guest go on.
+        """
+        target = self.finished()
+        self.rig.lan.stop("session", deliver=False)
+        self.assertTrue(target.transport.disconnected)
+        self.assertEqual(self.value(rows.L2_TCP_ACTIVE), 0)
+
     def test_revoked(self) -> None:
         """
         A guest that the policy does not let go on takes its connections with it.
