@@ -6,9 +6,8 @@ The process around the composition: log observer, signals, the ready line, the d
 from __future__ import annotations
 
 import signal
-import sys
 from types import FrameType
-from typing import IO, Any, Callable, Iterable, Protocol, Sequence
+from typing import Any, Callable, Iterable, Protocol, Sequence
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
@@ -17,6 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
+from aero._launch import Launch
 from aero.errors import StartError
 from aero.log import SecurityWarning
 
@@ -45,7 +45,7 @@ class ServerProcess(MultiService):
     for it. Twisted's own handlers would end the process with the signal instead.
     """
 
-    _log = Logger(namespace="aero")
+    log = Logger(namespace="aero")
 
     def __init__(
         self,
@@ -61,11 +61,11 @@ class ServerProcess(MultiService):
         notices: Sequence[str],
         drainDelay: float,
         grace: float,
-        stdout: IO[str] | None = None,
-        stderr: IO[str] | None = None,
+        launch: Launch | None = None,
     ) -> None:
         """
-        @param ready: Gives the lines that standard output and the log get once everything listens.
+        @param ready: Gives the lines that standard output gets once everything listens; none where
+            somebody else tells when the server is ready.
         @param log: Replaces twistd's log observer unless it is C{None}.
         @param drainStarted: Called first of all when the process is asked to stop.
         @param reload: Called on SIGHUP.
@@ -74,6 +74,7 @@ class ServerProcess(MultiService):
         @param drainDelay: Seconds between being not ready and accepting no more connections, for
             a load balancer to notice.
         @param grace: Seconds that open connections have after that.
+        @param launch: Is told how the start went.
         """
         super().__init__()
         self._reactor = reactor
@@ -90,9 +91,7 @@ class ServerProcess(MultiService):
         self._notices = notices
         self._drainDelay = drainDelay
         self._grace = grace
-        # The names sys.stdout and sys.stderr belong to the log once that has begun.
-        self._stdout = stdout or sys.__stdout__
-        self._stderr = stderr or sys.__stderr__
+        self._launch = Launch() if launch is None else launch
         self._impatient: Deferred[None] | None = None
 
     def setServiceParent(self, parent: Any) -> None:
@@ -110,7 +109,9 @@ class ServerProcess(MultiService):
         try:
             super().privilegedStartService()
         except StartError as error:
-            print(f"aero: {error}", file=self._stderr, flush=True)
+            if self._launch.inBackground:
+                self.log.error("{sentence}", sentence=str(error))
+            self._launch.failed(str(error))
             raise SystemExit(1) from None
 
     def startService(self) -> None:
@@ -125,7 +126,7 @@ class ServerProcess(MultiService):
         """
         Drain: not ready, then no new connections, then the open ones end, then the rest is cut.
         """
-        self._log.info("stopping: {grace:g} s for open connections", grace=self._grace)
+        self.log.info("stopping: {grace:g} s for open connections", grace=self._grace)
         impatient: Deferred[None] = Deferred()
         self._impatient = impatient
         self._drainStarted()
@@ -138,29 +139,28 @@ class ServerProcess(MultiService):
             part.abort()
         self._stopped()
         self.running = 0
-        self._log.info("stopped")
+        self.log.info("stopped")
 
     def _reactorStarted(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stopSignalled)
         signal.signal(signal.SIGHUP, self._reloadSignalled)
-        for line in self._ready():
-            if self._stdout is not None:
-                print(line, file=self._stdout, flush=True)
-            self._log.info("{line}", line=line)
+        lines = list(self._ready())
+        if lines:
+            tellReady(self._launch, self.log, lines)
         for notice in self._notices:
             self._notify(notice)
 
     def _notify(self, notice: str) -> None:
         if isinstance(notice, SecurityWarning):
-            self._log.warn(
+            self.log.warn(
                 "startup security warning: {notice} ({warning_code})",
                 notice=str(notice),
                 warning_code=notice.code,
                 **notice.fields,
             )
         else:
-            self._log.info("{notice}", notice=notice)
+            self.log.info("{notice}", notice=notice)
 
     def _stopSignalled(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self._stopRequested)
@@ -173,10 +173,21 @@ class ServerProcess(MultiService):
         try:
             self._reactor.stop()
         except ReactorNotRunning:
-            self._log.debug("already stopping")
+            self.log.debug("already stopping")
 
     def _reloadSignalled(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self._reload)
+
+
+def tellReady(launch: Launch, log: Logger, lines: Sequence[str]) -> None:
+    """
+    Print the ready line. The log of a server in the background has it too, because nobody sees
+    the terminal later; in the foreground it would be there twice.
+    """
+    launch.ready(lines)
+    if launch.inBackground:
+        for line in lines:
+            log.info("{line}", line=line)
 
 
 def _firstOf(*events: Deferred[Any]) -> Deferred[Any]:

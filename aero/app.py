@@ -10,9 +10,8 @@ subclass it, override one C{make...} method, and name the class with C{--app}
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, Callable, ClassVar, Iterable, Iterator, Mapping, Sequence
 
@@ -23,8 +22,9 @@ from twisted.logger import ILogObserver
 from twisted.web.resource import IResource
 
 import aero
+from aero._launch import Launch
 from aero._page import packagedPage
-from aero._process import ServerProcess
+from aero._process import ServerProcess, tellReady
 from aero.errors import ConfigurationError
 from aero.files.static import StaticTree
 from aero.fleet.workers.supervisor import Supervisor
@@ -244,11 +244,12 @@ class Aero(Parts):
 
     # -- the service
 
-    def makeService(self, log: IO[str] | None = None) -> IService:
+    def makeService(self, log: IO[str] | None = None, launch: Launch | None = None) -> IService:
         """
         Build the whole server.
 
         @param log: Where log lines go; C{None} leaves the log to twistd.
+        @param launch: Is told how the start went.
         @raise StartError: The server cannot start here.
         @raise ConfigurationError: A setting that makes no sense with the others.
         """
@@ -276,17 +277,22 @@ class Aero(Parts):
             notices=tuple(self._notices()),
             drainDelay=server.drainDelay,
             grace=self._grace,
+            launch=launch,
         )
 
-    def makeSupervisor(self, command: Sequence[str], log: IO[str] | None = None) -> IService:
+    def makeSupervisor(
+        self, command: Sequence[str], log: IO[str] | None = None, launch: Launch | None = None
+    ) -> IService:
         """
         Build what looks after several processes of this server, and serves nothing itself.
 
         @param command: The program of one of them, and its arguments.
         @param log: As for L{makeService}.
+        @param launch: As for L{makeService}.
         @raise StartError: The server cannot start here.
         """
         server = self.settings.server
+        launch = Launch() if launch is None else launch
         supervisor = Supervisor(
             self.reactor,
             count=server.workers,
@@ -296,8 +302,9 @@ class Aero(Parts):
             now=self.now,
             metrics=self.metrics,
             grace=server.drainDelay + self._grace + KILL_AFTER,
-            say=_say,
-            failed=self._startFailed,
+            ready=partial(tellReady, launch, ServerProcess.log),
+            failed=partial(self._startFailed, launch),
+            errors=_errorsOf(launch, log) if launch.inBackground else None,
         )
         return ServerProcess(
             self.reactor,
@@ -311,6 +318,7 @@ class Aero(Parts):
             notices=(),
             drainDelay=0.0,
             grace=0.0,
+            launch=launch,
         )
 
     @property
@@ -328,10 +336,11 @@ class Aero(Parts):
         with suppress(ReactorNotRunning):  # as it is at the end of every drain
             self.reactor.stop()
 
-    def _startFailed(self, status: int) -> None:
+    def _startFailed(self, launch: Launch, status: int) -> None:
         """
         The first worker has said why; end the same way.
         """
+        launch.failed("", status)
         self.reactor.addSystemEventTrigger("after", "shutdown", os._exit, status)
         self.reactor.stop()
 
@@ -385,14 +394,18 @@ class Aero(Parts):
         server, role = self.settings.server, self.role
         addresses = server.bind if role is None else role.addresses
         port, option = (server.port, "port") if role is None else (role.port, role.option)
+        served = "the site" if self.isEdge else f"the service {', '.join(server.services)}"
         if self.certificates is None:
-            return [Binding("http", addresses, port, option)]
+            return [Binding("http", addresses, port, option, f"{served} over plain HTTP")]
         if not self.isEdge:
-            return [Binding("https", addresses, port, option)]
-        https = Binding("https", addresses, server.httpsPort, "https-port")
+            return [Binding("https", addresses, port, option, f"{served} over HTTPS")]
+        https = Binding("https", addresses, server.httpsPort, "https-port", f"{served} over HTTPS")
         if not server.httpPort:
             return [https]
-        return [https, Binding("http", addresses, server.httpPort, "http-port")]
+        purpose = "redirect from HTTP to HTTPS"
+        if self.acme is not None:
+            purpose += ", and the challenges of the CA"
+        return [https, Binding("http", addresses, server.httpPort, "http-port", purpose)]
 
     def _listeners(self, source: CertificateSource | None) -> Iterable[Listener]:
         limits = ConnectionLimits(self.settings.http, self.metrics)
@@ -407,6 +420,7 @@ class Aero(Parts):
                 behindProxies(self, limits.wrap(factory, name)),
                 binding,
                 given.take(binding.name),
+                announced=self.member is not None,
             )
         given.finish([binding.name for binding in bindings])
 
@@ -444,6 +458,8 @@ class Aero(Parts):
         What the operator should know, beyond that the server is ready.
         """
         server = self.settings.server
+        if self.member is not None and self.member.number:
+            return  # the first worker tells
         yield from self.settings.notices
         if self.acme is not None:
             yield from self.acme.notices()
@@ -478,9 +494,16 @@ class Aero(Parts):
             close()
 
 
-def _say(line: str) -> None:
+def _errorsOf(launch: Launch, log: IO[str] | None) -> Callable[[bytes], None]:
     """
-    Print a line where those look who started the server.
+    Takes what workers of a server in the background write to standard error, which is nowhere
+    then: the log gets it, and the terminal the reason why a worker cannot start.
     """
-    if sys.__stdout__ is not None:
-        print(line, file=sys.__stdout__, flush=True)
+
+    def received(data: bytes) -> None:
+        launch.passOn(data)
+        if log is not None:
+            log.write(data.decode("utf-8", "replace"))
+            log.flush()
+
+    return received

@@ -18,10 +18,12 @@ from typing import IO, Any
 
 from twisted.logger import (
     FilteringLogObserver,
+    ILogFilterPredicate,
     ILogObserver,
     LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
+    PredicateResult,
     formatEvent,
     formatEventAsClassicLogText,
 )
@@ -38,6 +40,11 @@ _LEVELS = {
 }
 
 _HIDDEN = "[hidden]"
+
+#: What Twisted logs about each port and factory: class names and addresses in memory. aero's own
+#: listeners log a line with address and purpose instead.
+_TRANSPORT_FORMATS = ("Starting factory {factory!r}", "Stopping factory {factory!r}")
+_TRANSPORT_TEXT = re.compile(r"\S.* starting on \S+|\((?:TCP|UDP|TLS|UNIX) Port .* Closed\)")
 
 #: A request target's query string; a credential given by name; a signed token in the clear.
 _CREDENTIALS = re.compile(
@@ -62,7 +69,10 @@ def observerFor(form: str, level: str, stream: IO[str], worker: int | None = Non
         silence: ILogObserver = _discard
         return silence
     writer = _JSONLines(stream, worker) if form == "json" else _TextLines(stream, worker)
-    return FilteringLogObserver(writer, [LogLevelFilterPredicate(_LEVELS[level])])
+    predicates: list[ILogFilterPredicate] = [LogLevelFilterPredicate(_LEVELS[level])]
+    if _LEVELS[level] is not LogLevel.debug:
+        predicates.append(_withoutTransports)
+    return FilteringLogObserver(writer, predicates)
 
 
 def leastLevel(level: str) -> LogLevel:
@@ -122,6 +132,20 @@ def _hide(match: re.Match[str]) -> str:
     if match["query"]:
         return "?" + _HIDDEN
     return (match["named"] or "") + _HIDDEN
+
+
+@provider(ILogFilterPredicate)
+def _withoutTransports(event: LogEvent) -> Any:
+    """
+    Leave out what Twisted logs about its ports.
+    """
+    if event.get("log_format") in _TRANSPORT_FORMATS:
+        return PredicateResult.no
+    if "log_text" in event and event.get("log_namespace") == "log_legacy":
+        text = event["log_text"]
+        if isinstance(text, str) and _TRANSPORT_TEXT.fullmatch(text):
+            return PredicateResult.no
+    return PredicateResult.maybe
 
 
 @provider(ILogObserver)

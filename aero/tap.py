@@ -15,6 +15,7 @@ from twisted.python.logfile import LogFile
 from twisted.python.reflect import namedAny
 
 import aero
+from aero._launch import Launch
 from aero._reactor import installReactor
 from aero.errors import AeroError, ConfigurationError
 from aero.fleet.workers.member import Member
@@ -65,9 +66,13 @@ class Options(usage.Options):
             if row.option and self[row.option] is not None
         }
         try:
+            if self.parent is not None:
+                Launch(self.parent).check()
             self.settings = load(given, os.environ)
         except ConfigurationError as error:
             _stop(error, _statusOf(given.get("services") or os.environ.get("AERO_SERVICES", "")))
+        except AeroError as error:
+            _stop(error)
 
     def opt_version(self) -> NoReturn:
         """
@@ -89,6 +94,7 @@ def makeService(options: Options) -> IService:
     settings = options.settings
     parent: Any = options.parent or {}
     try:
+        launch = Launch(options.parent)
         member = Member.fromEnvironment(os.environ)
         if member is not None:
             settings = shareOf(settings, member.number, member.count)
@@ -98,9 +104,10 @@ def makeService(options: Options) -> IService:
         log = _logStream(parent)
         service: IService
         if member is None and settings.server.workers > 1:
-            service = application.makeSupervisor(_workerCommand(options.given), log)
+            service = application.makeSupervisor(_workerCommand(options.given), log, launch)
         else:
-            service = application.makeService(log)
+            service = application.makeService(log, launch)
+        launch.detach()
     except ConfigurationError as error:
         _stop(error, _statusOf(",".join(settings.server.services)))
     except AeroError as error:

@@ -6,20 +6,26 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
+import subprocess
+import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import aero
 
 from .support.http import Connection, request, sessionCookie
-from .support.server import Aero, edgeOptions, gatewayOptions, run
+from .support.server import Aero, edgeOptions, gatewayOptions, run, runTwistd
 from .support.targets import Target, echo
+from .support.tools import freePort
 from .support.websocket import WebSocket, tcpTarget
+from .support.workers import isAlive, waitUntil
 
 
 class StartTests(SynchronousTestCase):
@@ -45,15 +51,23 @@ class StartTests(SynchronousTestCase):
 
     def test_readyLine(self) -> None:
         """
-        One line on standard output says where the server is, and the log says the same.
+        One line on standard output says where the server is. The log does not repeat it, and has
+        one line for each listener, with its address and its purpose.
         """
         server = self.start(*edgeOptions())
         self.assertEqual(server.lines, [f"aero ready https://localhost:{server.port}/"])
         self.assertEqual(request(server, "GET", "/healthz").json(), {"ok": True})
         self.assertEqual(server.stop(), 0)
         log = "\n".join(server.log)
-        self.assertIn(server.lines[0], log)
+        self.assertNotIn("aero ready", log)
         self.assertIn(str(server.rootCertificate), log)
+        listening = [line.partition("] ")[2] for line in server.log if "listening on" in line]
+        addresses = ["127.0.0.1", "[::1]"][: len(listening)]
+        self.assertEqual(
+            listening,
+            [f"listening on {a}:{server.port} (the site over HTTPS)" for a in addresses],
+        )
+        self.assertNotRegex(log, r"(?i)factory| at 0x")
 
     def test_help(self) -> None:
         """
@@ -155,6 +169,142 @@ class StartTests(SynchronousTestCase):
         No public CA certifies an internal name, and the sentence says what to do.
         """
         self.assertIn("--tls internal", self.refusal("--tls", "acme"))
+
+
+def _isGone(pid: int) -> bool:
+    """
+    Whether a process ended.
+    """
+    return not isAlive(pid)
+
+
+class BackgroundTests(SynchronousTestCase):
+    """
+    C{twistd aero}, without C{-n}: the command ends when the server is ready or has failed.
+    """
+
+    def setUp(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="aero-background-"))
+        self.addCleanup(shutil.rmtree, self.directory, True)
+
+    def start(self, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        state = {"AERO_STATE_DIR": str(self.directory / "state")}
+        arguments = ("--http-port", "0", *options)
+        return runTwistd((), arguments, state | variables, directory=self.directory)
+
+    def log(self) -> str:
+        path = self.directory / "twistd.log"
+        return path.read_text() if path.exists() else ""
+
+    def test_ready(self) -> None:
+        """
+        The command prints the ready line and ends with 0; the server goes on. Its log has the
+        lines of all its processes.
+        """
+        for workers in ("1", "2"):
+            port = str(freePort())
+            result = self.start("--https-port", port, "--workers", workers)
+            ready = f"aero ready https://localhost:{port}/\n"
+            self.assertEqual((result.returncode, result.stdout, result.stderr), (0, ready, ""))
+            pid = int((self.directory / "twistd.pid").read_text())
+            try:
+                self.assertEqual(os.stat(self.directory / "twistd.pid").st_mode & 0o077, 0)
+                socket.create_connection(("127.0.0.1", int(port)), 10).close()
+            finally:
+                os.kill(pid, signal.SIGTERM)
+            waitUntil(partial(_isGone, pid), "it ended")
+            self.assertFalse((self.directory / "twistd.pid").exists())
+            self.assertIn(ready.strip(), self.log())
+            self.assertIn(f"listening on 127.0.0.1:{port} (the site over HTTPS)", self.log())
+        self.assertIn("worker 1: ", self.log())
+
+    def test_failures(self) -> None:
+        """
+        An error at the start ends the command at once, with the sentence on standard error and a
+        status other than 0, whether it is found before or after the process left the terminal.
+        Nothing is left that a later start could trip over.
+        """
+        bad = self.directory / "bad.pem"
+        bad.write_text("nonsense")
+        files = ("--tls", "files", "--tls-cert", str(bad), "--tls-key", str(bad))
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            free = str(freePort())
+            cases: list[tuple[tuple[str, ...], dict[str, str], str]] = [
+                (("--https-port", str(port)), {}, f"port {port} on 127.0.0.1: another program"),
+                (("--https-port", str(port), "--workers", "2"), {}, f"port {port} on 127.0.0.1"),
+                (("--https-port", free, *files), {}, str(bad)),
+                (("--https-port", free, *files, "--workers", "2"), {}, str(bad)),
+                (("--https-port", free, "--state-dir", str(bad / "x")), {}, "--state-dir"),
+                (
+                    ("--https-port", free, "--workers", "2"),
+                    {"WEBRTC_UDP_PORT_MIN": "40000", "WEBRTC_UDP_PORT_MAX": "40000"},
+                    "WEBRTC_UDP_PORT_MAX",
+                ),
+                (("--colour", "red"), {}, "--colour"),
+            ]
+            for options, variables, words in cases:
+                result = self.start(*options, **variables)
+                self.assertEqual(result.returncode, 1, result)
+                told = result.stderr.splitlines()
+                self.assertEqual(len(told), 1, result)
+                self.assertTrue(told[0].startswith("aero: "), result)
+                self.assertIn(words, told[0])
+                self.assertEqual(result.stdout, "")
+                self.assertFalse((self.directory / "twistd.pid").exists(), options)
+                self.assertNotIn("Traceback", self.log())
+
+    def test_foregroundLeavesNoPIDFile(self) -> None:
+        """
+        A start that fails in the foreground removes the file with the process id too.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            result = runTwistd(("-n",), ("--https-port", port), directory=self.directory)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual([path.name for path in self.directory.iterdir()], [])
+
+    def test_privilegedPort(self) -> None:
+        """
+        A port that this user may not bind is named, in both modes.
+        """
+        if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 1:
+            raise SkipTest("every user may bind every port here")
+        for options in (("-n",), ()):
+            result = runTwistd(
+                options,
+                ("--https-port", "1", "--http-port", "0"),
+                directory=self.directory,
+                privileged=False,
+            )
+            self.assertEqual(result.returncode, 1, result)
+            told = [line for line in result.stderr.splitlines() if line.startswith("aero: ")]
+            self.assertEqual(len(told), 1, result)
+            self.assertIn("port 1 on 127.0.0.1: ports below 1024 need the right", told[0])
+
+    def test_unwritableDirectory(self) -> None:
+        """
+        A working directory that cannot be written is named with what to do, in both modes; a
+        server that needs no file there starts.
+        """
+        readable = Path(tempfile.mkdtemp(prefix="aero-closed-"))
+        self.addCleanup(shutil.rmtree, readable, True)
+        readable.chmod(0o555)
+        for options, words in (
+            (("-n",), "--pidfile=PATH"),
+            ((), "--pidfile=PATH"),
+            (("--pidfile=",), "--logfile=PATH"),
+            (("-n", "--pidfile=", "--rundir=/nonexistent"), "--rundir=PATH"),
+            (("--pidfile=", "--logfile=-"), "twistd -n"),
+        ):
+            result = runTwistd(options, directory=readable, privileged=False)
+            self.assertEqual(result.returncode, 1, result)
+            self.assertNotIn("Traceback", result.stderr + result.stdout)
+            told = [line for line in result.stderr.splitlines() if line.startswith("aero: ")]
+            self.assertEqual(len(told), 1, result)
+            self.assertIn(words, told[0])
+        page = runTwistd(("-n",), ("--help",), directory=readable, privileged=False)
+        self.assertEqual(page.returncode, 0, page)
 
 
 class StateTests(SynchronousTestCase):

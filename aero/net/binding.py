@@ -23,16 +23,28 @@ class Binding:
     @ivar port: The port number, or 0 for any free one.
     """
 
-    def __init__(self, name: str, addresses: Sequence[str], port: int, option: str) -> None:
+    def __init__(
+        self, name: str, addresses: Sequence[str], port: int, option: str, purpose: str = ""
+    ) -> None:
         """
         @param addresses: IP addresses. One that this machine does not have is passed over as
             long as another of them works, because a host without IPv6 is ordinary.
         @param option: The option that chooses the port, for the error message.
+        @param purpose: What the port is for, as the log names it.
         """
         self.name = name
         self._addresses = addresses
         self.port = port
         self._option = option
+        self._purpose = purpose or name
+
+    def describe(self, bound: socket.socket) -> str:
+        """
+        Say where a socket listens and what for, as one line of the log.
+        """
+        host, port = bound.getsockname()[:2]
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return f"listening on {where} ({self._purpose})"
 
     def bind(self) -> list[socket.socket]:
         """

@@ -11,6 +11,7 @@ from typing import Any, Sequence
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort, IReactorSocket
+from twisted.logger import Logger
 
 from .binding import Binding
 
@@ -22,21 +23,26 @@ class Listener(Service):
     @ivar ports: The listening ports, there while the service runs.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
         reactor: IReactorSocket,
         factory: Any,
         binding: Binding,
         bound: Sequence[socket.socket] = (),
+        announced: bool = False,
     ) -> None:
         """
         @param factory: An L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}.
         @param bound: Listening sockets from outside, to be used instead of binding any.
+        @param announced: Whether another process logs that the sockets listen.
         """
         self._reactor = reactor
         self._factory = factory
         self._binding = binding
         self._sockets: list[socket.socket] = list(bound)
+        self._announced = announced
         self.ports: list[IListeningPort] = []
 
     def privilegedStartService(self) -> None:
@@ -59,6 +65,8 @@ class Listener(Service):
         for bound in self._sockets:
             port: Any = self._reactor.adoptStreamPort(bound.fileno(), bound.family, self._factory)
             self.ports.append(port)
+            if not self._announced:
+                self._log.info("{line}", line=self._binding.describe(bound))
             bound.close()
         self._sockets = []
 

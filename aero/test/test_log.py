@@ -7,7 +7,8 @@ from __future__ import annotations
 import io
 import json
 
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.python.log import LogPublisher as LegacyPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.log import blurred, observerFor, withoutCredentials
@@ -48,6 +49,25 @@ class ObserverTests(SynchronousTestCase):
                 "count": 2,
             },
         )
+
+    def test_transports(self) -> None:
+        """
+        Twisted's lines about ports and factories are for debugging only: they name classes and
+        addresses in memory.
+        """
+        for form in ("text", "json"):
+            for level, count in (("info", 1), ("debug", 6)):
+                stream = io.StringIO()
+                publisher = LogPublisher(observerFor(form, level, stream))
+                legacy = LegacyPublisher(publisher, publishPublisher=publisher)
+                legacy.msg("LimitedFactory starting on 8443")
+                legacy.msg("(TCP Port 8443 Closed)")
+                legacy.msg("(UDP Port 53 Closed)")
+                log = Logger(namespace="aero", observer=publisher)
+                log.info("Starting factory {factory!r}", factory=self)
+                log.info("Stopping factory {factory!r}", factory=self)
+                log.info("guest starting on its own")
+                self.assertEqual(len(stream.getvalue().splitlines()), count, stream.getvalue())
 
     def test_traceback(self) -> None:
         """

@@ -13,6 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
+from aero._launch import Launch
 from aero._process import ServerProcess
 from aero.errors import StartError
 from aero.log import observerFor
@@ -93,8 +94,7 @@ class ServerProcessTests(SynchronousTestCase):
             "notices": (),
             "drainDelay": 0.0,
             "grace": 5.0,
-            "stdout": self.stdout,
-            "stderr": self.stderr,
+            "launch": Launch(stdout=self.stdout, stderr=self.stderr),
         }
         return ServerProcess(self.reactor, **values | options)
 

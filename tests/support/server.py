@@ -15,10 +15,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from .tools import freePort
+from .tools import freePort, require
 
 ROOT = Path(__file__).parents[2]
 
@@ -206,13 +206,33 @@ def run(*options: str, reactor: str = "", **variables: str) -> subprocess.Comple
     @param reactor: What C{twistd} itself is told with C{--reactor}.
     """
     chosen = [f"--reactor={reactor}"] if reactor else []
-    environment = _environment()
-    with tempfile.TemporaryDirectory(prefix="aero-test-") as directory:
-        environment |= {"AERO_STATE_DIR": f"{directory}/state"} | variables
+    return runTwistd(["--pidfile=", *chosen, "-n"], options, variables)
+
+
+def runTwistd(
+    before: Sequence[str],
+    options: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+    *,
+    directory: Path | None = None,
+    privileged: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """
+    Run C{twistd aero} to the end of the command.
+
+    @param before: The options of twistd itself; without C{-n} the server goes into the background.
+    @param options: The options of aero.
+    @param directory: Where to run it; by default a new directory that is removed afterwards.
+    @param privileged: Whether root keeps its rights, for tests that root runs.
+    """
+    without: Sequence[str] = ()
+    if not privileged and os.geteuid() == 0:
+        without = [require("setpriv"), "--bounding-set=-all", "--inh-caps=-all"]
+    with tempfile.TemporaryDirectory(prefix="aero-test-") as own:
         return subprocess.run(
-            [*twistd(), "--pidfile=", *chosen, "-n", "aero", *options],
-            cwd=directory,
-            env=environment,
+            [*without, *twistd(), *before, "aero", *options],
+            cwd=directory or own,
+            env=_environment() | {"AERO_STATE_DIR": f"{own}/state"} | dict(variables or {}),
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -60,6 +60,11 @@ class Binding(Protocol):
         @raise StartError: It cannot be done.
         """
 
+    def describe(self, bound: socket.socket) -> str:
+        """
+        Say where one of them listens and what for.
+        """
+
 
 class Supervisor(Service):
     """
@@ -82,8 +87,9 @@ class Supervisor(Service):
         now: Callable[[], float],
         metrics: Metrics,
         grace: float,
-        say: Callable[[str], None],
+        ready: Callable[[Sequence[str]], None],
         failed: Callable[[int], None],
+        errors: Callable[[bytes], None] | None = None,
     ) -> None:
         """
         @param reactor: Provides C{IReactorProcess} and C{IReactorTime}.
@@ -94,9 +100,12 @@ class Supervisor(Service):
         @param now: Gives the seconds since 1970.
         @param metrics: What is measured here.
         @param grace: Seconds that a worker has to end once it was asked to.
-        @param say: Prints a line when all workers are ready.
+        @param ready: Called when all workers are ready, with the lines that the first one would
+            print.
         @param failed: Called with an exit status when the first worker cannot start: the rest
             would not either.
+        @param errors: Takes what workers write to standard error, if that is not to be the
+            supervisor's own.
         """
         self._reactor = reactor
         self._count = count
@@ -107,8 +116,9 @@ class Supervisor(Service):
         self._names = itertools.count()
         self._metrics = metrics
         self._grace = grace
-        self._say = say
+        self._tellReady = ready
         self._failed = failed
+        self._errors = errors
         self._sockets: list[tuple[str, socket.socket]] = []
         self._workers: dict[int, Worker] = {}
         self._all: set[Worker] = set()
@@ -129,7 +139,9 @@ class Supervisor(Service):
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         for binding in self._bindings:
-            self._sockets += [(binding.name, bound) for bound in binding.bind()]
+            for bound in binding.bind():
+                self._sockets.append((binding.name, bound))
+                self._log.info("{line}", line=binding.describe(bound))
 
     def startService(self) -> None:
         """
@@ -203,8 +215,7 @@ class Supervisor(Service):
             return
         yield DeferredList([self._start(number).whenReady() for number in range(1, self._count)])
         if not self._stopping:
-            for line in first.lines:
-                self._say(line)
+            self._tellReady(first.lines)
             self._log.info("{count} workers are ready", count=self._count)
 
     def _start(self, number: int) -> Worker:
@@ -216,14 +227,14 @@ class Supervisor(Service):
             question: partial(self._hub.answer, name, question) for question in QUESTIONS
         }
         handlers["metrics"] = lambda _: self.gatherMetrics()
-        worker = Worker(number, handlers, self._reactor.seconds())
+        worker = Worker(number, handlers, self._reactor.seconds(), self._errors)
         worker.whenEnded().addCallback(self._givenBack, name)
         self._all.add(worker)
         if number not in self._workers:
             self._workers[number] = worker
         descriptors: dict[int, str | int] = {
             1: 1,
-            2: 2,
+            2: 2 if self._errors is None else "r",
             FROM_SUPERVISOR: "w",
             TO_SUPERVISOR: "r",
         }

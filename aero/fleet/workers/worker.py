@@ -5,7 +5,7 @@ One worker, as its supervisor sees it.
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ProcessExitedAlready
@@ -14,6 +14,9 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from .channel import Handler, WorkerChannel
+
+#: File descriptor of standard error, and the bytes of one line of it that wait for its end.
+STDERR, MAX_LINE = 2, 65_536
 
 #: File descriptors of a worker: what the supervisor says, what it answers, and the first of its
 #: listening sockets.
@@ -36,8 +39,19 @@ class Worker(ProcessProtocol):
     @ivar started: When it was started, in seconds of the supervisor's clock.
     """
 
-    def __init__(self, number: int, handlers: Mapping[str, Handler], started: float) -> None:
+    def __init__(
+        self,
+        number: int,
+        handlers: Mapping[str, Handler],
+        started: float,
+        errors: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """
+        @param errors: Takes what it writes to standard error, in whole lines.
+        """
         self.number = number
+        self._errors = errors
+        self._line = b""
         self.channel = WorkerChannel({**handlers, "ready": self._ready})
         self.lines: Sequence[str] = ()
         self.isReady = self.wasReady = False
@@ -82,6 +96,13 @@ class Worker(ProcessProtocol):
         """
         if childFD == TO_SUPERVISOR:
             self.channel.dataReceived(data)  # type: ignore[no-untyped-call]
+        elif childFD == STDERR and self._errors is not None:
+            lines, newline, self._line = (self._line + data).rpartition(b"\n")
+            if lines or newline:
+                self._errors(lines + newline)
+            if len(self._line) > MAX_LINE:
+                line, self._line = self._line, b""
+                self._errors(line)
 
     def processEnded(self, reason: Failure) -> None:
         """
@@ -91,6 +112,9 @@ class Worker(ProcessProtocol):
         value: Any = reason.value
         status = -value.signal if value.signal is not None else value.exitCode or 0
         self.isReady = False
+        if self._line and self._errors is not None:
+            line, self._line = self._line, b""
+            self._errors(line + b"\n")
         if not self._whenReady.called:
             self._whenReady.callback(False)
         self._whenEnded.callback(status)

@@ -130,6 +130,12 @@ class OneSocket:
         self._test.addCleanup(made.close)
         return [made]
 
+    def describe(self, bound: socket.socket) -> str:
+        """
+        Say something.
+        """
+        return "listening"
+
 
 class SupervisorTests(SynchronousTestCase):
     """
@@ -150,7 +156,7 @@ class SupervisorTests(SynchronousTestCase):
             now=self.reactor.seconds,
             metrics=self.metrics,
             grace=10.0,
-            say=self.said.append,
+            ready=self.said.extend,
             failed=self.failed.append,
         )
 
