@@ -145,7 +145,7 @@ class InternalCA:
         return self._time() + SITE_LIFE <= root.chain[0].not_valid_after_utc
 
     def _readRoot(self) -> CertifiedKey | None:
-        certificate = self._state.read(ROOT_CERTIFICATE)
+        certificate = self._state.read(ROOT_CERTIFICATE, public=True)
         key = self._state.read(ROOT_KEY)
         if certificate is None:
             return None

@@ -31,6 +31,9 @@ Stamp = tuple[int, int, int, int]
 #: The bytes of a secret that is made here, before base64.
 SECRET_BYTES = 32
 
+#: The characters of such a secret in base64. A file with fewer was cut short.
+SECRET_CHARACTERS = 44
+
 #: The most that L{StateDirectory.read} accepts; nothing kept here comes near it.
 MAX_FILE_BYTES = 1_048_576
 
@@ -108,11 +111,15 @@ class StateDirectory:
             # The only proof on a read-only or full file system.
             os.unlink(self._temporary(self.path / "probe", b"aero", 0o600))
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, *, public: bool = False) -> bytes | None:
         """
         The content of a file, or C{None} where there is none.
 
-        @raise StartError: It is there and cannot be read, or is no regular file.
+        If a file or a directory on the way to it is open to other users, it is closed to them.
+
+        @param public: Whether everybody may read the file; nobody else may write it all the same.
+        @raise StartError: It is there and cannot be read, is no regular file, is a link that
+            leads nowhere, or belongs to another user.
         """
         path = self._path(name)
         with self._explained("read", path):
@@ -120,11 +127,29 @@ class StateDirectory:
                 # Not to wait for the other end, should it be a pipe.
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except FileNotFoundError:
+                if path.is_symlink():
+                    raise StartError(
+                        f"The state file {path} is a link that leads nowhere; restore the file"
+                        " that it leads to, or remove the link to have a new file made."
+                    ) from None
                 return None
-            with open(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise StartError(self._sentence(f"holds {name}, which is no regular file"))
-                data = file.read(MAX_FILE_BYTES + 1)
+            try:
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode):
+                    raise StartError(
+                        f"The state file {path} is no regular file; put the file back from a"
+                        " backup, or remove what is there, or name another directory with"
+                        " --state-dir."
+                    )
+                self._protect(path, descriptor, found, 0o022 if public else 0o077)
+                with open(descriptor, "rb", closefd=False) as file:
+                    data = file.read(MAX_FILE_BYTES + 1)
+            finally:
+                os.close(descriptor)
+            for parent in path.parents:
+                if parent == self.path:
+                    break
+                self._protect(parent, parent, parent.stat(), 0o077)
         if len(data) > MAX_FILE_BYTES:
             raise StartError(self._sentence(f"holds {name}, which is far too large"))
         return data
@@ -147,12 +172,13 @@ class StateDirectory:
                 raise
             _flushDirectory(path.parent)
 
-    def secret(self, name: str, *, minimumBytes: int = 16) -> str:
+    def secret(self, name: str) -> str:
         """
         Read a secret, or create it with 32 random bytes in base64.
 
-        @param minimumBytes: The least characters that a file found here must hold. A shorter one
-            is never replaced: everything signed with it would silently become invalid.
+        A file that holds fewer characters than that is never replaced: everything signed with the
+        secret would silently become invalid.
+
         @raise StartError: The file is too short, is no text, or cannot be read or created.
         """
         found = self.read(name)
@@ -163,12 +189,12 @@ class StateDirectory:
             text = (found or b"").decode("ascii").strip()
         except UnicodeDecodeError:
             text = ""
-        if len(text) < max(minimumBytes, 1) or not text.isprintable():
+        if len(text) < SECRET_CHARACTERS or not text.isprintable():
             raise StartError(
-                f"The secret file {self._path(name)} is empty, cut short or no text; restore it,"
-                " or delete it to have a new one made, or name another directory with --state-dir."
+                f"The secret file {self._path(name)} is empty, cut short or no text (expected at"
+                f" least {SECRET_CHARACTERS} characters); restore it, or delete it to have a new"
+                " one made, or name another directory with --state-dir."
             )
-        self._protect(name)
         return text
 
     def remove(self, name: str) -> None:
@@ -289,16 +315,37 @@ class StateDirectory:
                 if not each.is_dir():
                     raise
 
-    def _protect(self, name: str) -> None:
+    def _protect(self, path: Path, opened: int | Path, found: os.stat_result, closed: int) -> None:
         """
-        Take a secret away from other users, if it was put here with a lax mode.
+        Take a file or a directory away from other users.
+
+        @param opened: The same, as L{os.chmod} wants it.
+        @param found: Its status.
+        @param closed: The permissions that nobody else may have.
+        @raise StartError: It belongs to another user.
         """
-        path = self._path(name)
-        with self._explained("protect", path):
-            found = path.stat()
-            if found.st_mode & 0o077 and found.st_uid == os.geteuid():
-                path.chmod(0o600)
-                self._log.warn("Closed the secret file {path} to other users.", path=str(path))
+        if found.st_uid not in (os.geteuid(), 0):
+            raise StartError(
+                f"The state file {path} belongs to another user (number {found.st_uid}); give it"
+                f" to the user of the server with chown {os.geteuid()}, or name another directory"
+                " with --state-dir."
+            )
+        mode = stat.S_IMODE(found.st_mode)
+        if not mode & closed:
+            return
+        if found.st_uid == os.geteuid():
+            os.chmod(opened, mode & ~closed)
+            self._log.warn(
+                "Closed the state file {path} to other users; its mode was {mode}.",
+                path=str(path),
+                mode=oct(mode),
+            )
+        elif mode & stat.S_IWOTH:
+            # Mounted volumes belong to the superuser and are open to our group.
+            raise StartError(
+                f"The state file {path} can be written by every user; take that right away with"
+                " chmod o-w, or name another directory with --state-dir."
+            )
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):

@@ -17,6 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.errors import StartError
 from aero.tls.state import StateDirectory, defaultStatePath
 
+#: A secret that an operator put there.
+SECRET = "0123456789abcdef" * 3
+
 
 class DefaultPathTests(SynchronousTestCase):
     """
@@ -66,6 +69,92 @@ class _StateTestCase(SynchronousTestCase):
         for word in (*words, str(self.path), "--state-dir"):
             self.assertIn(word, text)
         self.assertNotIn("\n", text)
+
+
+class DamageTests(_StateTestCase):
+    """
+    State files that are not as aero left them.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.state.open()
+        self.state.writeAtomically("ca/root.key", b"key")
+        self.file = self.path / "ca" / "root.key"
+
+    def assertUnreadable(self, *words: str) -> None:
+        """
+        Reading is refused in one sentence that names the file.
+        """
+        text = str(self.assertRaises(StartError, self.state.read, "ca/root.key"))
+        for word in (*words, str(self.file)):
+            self.assertIn(word, text)
+        self.assertNotIn("\n", text)
+
+    def test_laxModes(self) -> None:
+        """
+        A file or directory that other users can open is closed to them, and the log tells.
+        """
+        for mode in (0o644, 0o640, 0o604, 0o666, 0o777):
+            self.file.chmod(mode)
+            self.file.parent.chmod(mode | 0o700)
+            self.assertEqual(self.state.read("ca/root.key"), b"key")
+            self.assertEqual(self.mode(self.file) & 0o077, 0)
+            self.assertEqual(self.mode(self.file.parent), 0o700)
+
+    def test_publicFile(self) -> None:
+        """
+        A certificate may be read by everybody, and written by nobody else.
+        """
+        for mode, after in ((0o644, 0o644), (0o666, 0o644), (0o600, 0o600)):
+            self.file.chmod(mode)
+            self.assertEqual(self.state.read("ca/root.key", public=True), b"key")
+            self.assertEqual(self.mode(self.file), after)
+
+    def test_link(self) -> None:
+        """
+        A link is followed to a file of ours; one that leads nowhere is no missing file.
+        """
+        self.file.rename(self.path / "elsewhere")
+        self.file.symlink_to(self.path / "elsewhere")
+        self.assertEqual(self.state.read("ca/root.key"), b"key")
+        (self.path / "elsewhere").unlink()
+        self.assertUnreadable("link that leads nowhere", "remove the link")
+
+    def test_noFile(self) -> None:
+        """
+        A directory, a pipe or a socket in the place of a file is named.
+        """
+        self.file.unlink()
+        self.file.mkdir()
+        self.assertUnreadable("no regular file", "backup")
+        self.file.rmdir()
+        os.mkfifo(self.file)
+        self.assertUnreadable("no regular file", "backup")
+
+    def test_foreignFile(self) -> None:
+        """
+        A file or directory of another user is refused, and the sentence says who should own it.
+        """
+        if os.geteuid() != 0:
+            raise SkipTest("only root can give files away")
+        for path in (self.file, self.file.parent):
+            os.chown(path, 12345, -1)
+            text = str(self.assertRaises(StartError, self.state.read, "ca/root.key"))
+            self.assertIn("another user (number 12345)", text)
+            self.assertIn("chown 0", text)
+            self.assertIn(str(path), text)
+            os.chown(path, 0, -1)
+        self.assertEqual(self.state.read("ca/root.key"), b"key")
+
+    def test_fileForDirectory(self) -> None:
+        """
+        A file in the place of a directory is named.
+        """
+        self.file.unlink()
+        self.file.parent.rmdir()
+        self.file.parent.write_text("")
+        self.assertUnreadable("Not a directory")
 
 
 class OpenTests(_StateTestCase):
@@ -159,7 +248,7 @@ class FileTests(_StateTestCase):
         self.addCleanup(os.umask, previous)
         self.state.writeAtomically("ca/root.crt", b"one", 0o644)
         self.state.writeAtomically("ca/root.crt", b"two", 0o644)
-        self.assertEqual(self.state.read("ca/root.crt"), b"two")
+        self.assertEqual(self.state.read("ca/root.crt", public=True), b"two")
         self.assertEqual(self.mode(self.path / "ca" / "root.crt"), 0o644)
         self.assertEqual(self.mode(self.path / "ca"), 0o700)
         self.assertEqual(os.listdir(self.path / "ca"), ["root.crt"])
@@ -244,14 +333,14 @@ class SecretTests(_StateTestCase):
         """
         A secret put there with an editor does not include the line's end.
         """
-        self.file.write_text("0123456789abcdef\n")
-        self.assertEqual(self.state.secret("session"), "0123456789abcdef")
+        self.file.write_text(f"{SECRET}\n")
+        self.assertEqual(self.state.secret("session"), SECRET)
 
     def test_tightened(self) -> None:
         """
         A secret that others could read is closed to them.
         """
-        self.file.write_text("0123456789abcdef")
+        self.file.write_text(SECRET)
         self.file.chmod(0o644)
         self.state.secret("session")
         self.assertEqual(self.mode(self.file), 0o600)
@@ -274,12 +363,16 @@ class SecretTests(_StateTestCase):
         error = self.assertRaises(StartError, self.state.secret, "session")
         self.assertNotIn("hunter2", str(error))
 
-    def test_minimum(self) -> None:
+    def test_cutShort(self) -> None:
         """
-        A purpose that needs a longer secret says so.
+        A secret that lost any of its characters stops the start.
         """
-        self.file.write_text("0123456789abcdef")
-        self.assertRaises(StartError, self.state.secret, "session", minimumBytes=32)
+        whole = self.state.secret("session").encode()
+        for length in range(len(whole)):
+            for content in (whole[:length], whole[:length] + b"\n"):
+                self.file.write_bytes(content)
+                error = self.assertRaises(StartError, self.state.secret, "session")
+                self.assertIn("at least 44 characters", str(error))
 
     def test_race(self) -> None:
         """
