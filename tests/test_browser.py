@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import queue
+import re
 import shutil
 import socket
 import tempfile
@@ -163,12 +164,23 @@ async ([port, piece]) => {
 """
 
 
+_PAGE = {"TCP_ALLOW_PRIVATE_IPS": "1", "DNS_UPSTREAMS": f"127.0.0.1:{freePort()}"}
+
+
 @cache
 def pageServer() -> Aero:
     """
     An edge with its own page. Nothing answers at its DNS upstream, so nothing leaves loopback.
     """
-    return shared("edge", TCP_ALLOW_PRIVATE_IPS="1", DNS_UPSTREAMS=f"127.0.0.1:{freePort()}")
+    return shared("edge", **_PAGE, ALLOW_UDP_CIDRS="192.0.2.0/24")
+
+
+@cache
+def deniedServer() -> Aero:
+    """
+    The same, where no datagram may go anywhere: what a public domain begins with.
+    """
+    return shared("edge", **_PAGE)
 
 
 @cache
@@ -217,6 +229,30 @@ class PageTests(SynchronousTestCase):
             self.assertEqual([row for row, state in states.items() if state == "bad"], [])
             self.assertEqual(tab.page.get_attribute("#all", "data-state"), "passed")
             self.assertEqual(tab.page.inner_text("#failures"), "")
+
+    @inBrowserThread
+    def test_datagramsDenied(self) -> None:
+        """
+        Datagrams that are denied wherever they go are amber, with the variable that decides, and
+        nothing fails because of it.
+        """
+        with Target(echo) as target, self.checked(browserFor(deniedServer()), target.port) as tab:
+            for row in ("udp", "datachannel"):
+                state = tab.page.get_attribute(f".check:has(#{row})", "data-state")
+                if row == "datachannel" and state == "bad":
+                    continue  # no WebRTC between this browser and this server
+                self.assertEqual(state, "warn", row)
+                self.assertEqual(tab.page.inner_text(f"#{row}"), "all denied")
+                self.assertIn("ALLOW_UDP_CIDRS", tab.page.inner_text(f"#{row}-detail"))
+            colour = tab.page.evaluate("getComputedStyle(document.getElementById('udp')).color")
+            green = tab.page.evaluate("getComputedStyle(document.getElementById('ws')).color")
+            red, blue = (int(part) for part in re.findall(r"\d+", colour)[::2])
+            self.assertNotEqual(colour, green)
+            self.assertGreater(red, blue + 60)
+            self.assertEqual(tab.page.inner_text("#all"), "Checks passed, with limits")
+            self.assertIn("limited", tab.page.inner_text("#tally"))
+            for row in set(GREEN) - {"udp"}:
+                self.assertIn("ok", tab.page.get_attribute(f"#{row}", "class") or "", row)
 
     @inBrowserThread
     def test_isolated(self) -> None:

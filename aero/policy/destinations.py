@@ -55,6 +55,13 @@ class DestinationPolicy:
         self._denyPorts = _ranges(denyPorts)
         self._decisions: OrderedDict[bytes, str] = OrderedDict()
 
+    @property
+    def permitsNothing(self) -> bool:
+        """
+        Whether every datagram is refused, because no network is named and nothing else permits it.
+        """
+        return not (self.defaultAllow or self._restricted)
+
     def refusal(self, remote: bytes, port: int) -> str:
         """
         Why a datagram may not go somewhere.

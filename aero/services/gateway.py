@@ -66,6 +66,8 @@ class GatewayService(Service):
                 relay=relay,
                 credentials=credentials,
                 services=settings.server.siteServices,
+                datagrams="relay" not in settings.server.services
+                or not parts.destinationPolicy.permitsNothing,
                 base=parts.base,
                 makeBuckets=parts.fleet.makeBuckets,
             ),

@@ -137,10 +137,18 @@ class RelayService(Service):
         settings = parts.settings
         isLocal = parts.isEdge and parts.isInternal
         yield from relayWarnings(settings, isLocal=isLocal)
-        if settings.udp.preset != "dev" and not settings.udp.allowCIDRs:
+        if parts.destinationPolicy.permitsNothing:
+            rates = {
+                "MAX_UDP_PPS_PER_SESSION": settings.udp.maxPPS,
+                "MAX_UDP_BPS_PER_SESSION": settings.udp.maxBPS,
+                "MAX_UDP_PPS_PER_DEST": settings.udp.maxPPSPerDestination,
+            }
+            off = [name for name, rate in rates.items() if not rate]
             yield (
-                "no datagram of /udp and WebRTC may go anywhere: name networks in ALLOW_UDP_CIDRS,"
-                " or set DESTINATION_POLICY_PRESET=dev"
+                "no datagram of /udp and WebRTC may go anywhere: set"
+                " ALLOW_UDP_CIDRS=0.0.0.0/0,::/0 for the public internet (private networks and"
+                " this machine stay refused), or name the networks"
+                + (f"; limit the rates too, which are off: {', '.join(off)}" if off else "")
             )
 
     def stop(self) -> None:

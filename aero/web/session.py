@@ -6,7 +6,7 @@ C{POST /session}: the session cookie, and everything a client has to know
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Sequence
+from typing import TYPE_CHECKING, Callable, Mapping, Sequence
 
 from twisted.logger import Logger
 
@@ -59,6 +59,7 @@ class SessionEndpoint(Endpoint):
         relay: RelaySettings,
         credentials: RelayCredentials | None = None,
         services: Sequence[str] = (),
+        datagrams: bool = True,
         base: str = "/",
         maxBodyBytes: int = MAX_IGNORED_BODY_BYTES,
         makeBuckets: MakeBuckets = localBuckets,
@@ -67,6 +68,7 @@ class SessionEndpoint(Endpoint):
         @param now: The current time in seconds since the epoch.
         @param credentials: Of the relay; made from its settings by default.
         @param services: The names of the roles that this process runs, as clients are told.
+        @param datagrams: Whether the relay of this process lets any datagram through.
         @param base: The path of the public base URL, which all endpoints are told with.
         """
         super().__init__()
@@ -80,7 +82,9 @@ class SessionEndpoint(Endpoint):
         perMinute = settings.newPerMinutePerIP
         self._newSessions = makeBuckets("sessions", perMinute / 60, perMinute)
         self._endpoints = endpointPaths(base)
-        self._limits = limits(tcp, dns, l2)
+        self._limits: dict[str, Mapping[str, object]] = {**limits(tcp, dns, l2)}
+        if not datagrams:
+            self._limits["udp"] = {"destinations": "none"}
         self._services = list(services)
 
     def render_POST(self, request: AeroRequest) -> int:

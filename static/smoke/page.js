@@ -11,8 +11,8 @@ const rows = () => [...document.querySelectorAll(".check")];
 export function show(id, { state, value, detail }) {
   const target = element(id);
   target.textContent = value;
-  target.classList.remove("ok", "bad", "off");
-  if (state === "ok" || state === "bad" || state === "off") {
+  target.classList.remove("ok", "bad", "off", "warn");
+  if (["ok", "bad", "off", "warn"].includes(state)) {
     target.classList.add(state);
   }
   target.closest(".check").dataset.state = state;
@@ -46,7 +46,7 @@ export function showRunning() {
     row.dataset.state = "running";
     const value = row.querySelector(".value");
     value.textContent = "…";
-    value.classList.remove("ok", "bad", "off");
+    value.classList.remove("ok", "bad", "off", "warn");
     row.querySelector(".detail").textContent = "";
   }
   showLamps();
@@ -69,9 +69,13 @@ export function showSummary() {
   const inState = (state) => rows().filter((row) => row.dataset.state === state);
   const failures = inState("bad").map((row) => row.querySelector("dt").firstChild.textContent.trim());
   const [passed, failed, off] = [inState("ok").length, failures.length, inState("off").length];
+  const limited = inState("warn").length;
   const parts = [`${passed} passed`];
   if (failed > 0) {
     parts.push(`${failed} failed`);
+  }
+  if (limited > 0) {
+    parts.push(`${limited} limited`);
   }
   if (off > 0) {
     parts.push(`${off} not enabled`);
@@ -82,7 +86,7 @@ export function showSummary() {
   if (failed > 0) {
     showVerdict("failed", failed === 1 ? "1 check failed" : `${failed} checks failed`);
   } else {
-    showVerdict("passed", "All checks passed");
+    showVerdict("passed", limited > 0 ? "Checks passed, with limits" : "All checks passed");
   }
 }
 

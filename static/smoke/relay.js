@@ -3,7 +3,7 @@
 import { address } from "./address.js";
 import { converse, request, unexpected } from "./exchange.js";
 import { run } from "./page.js";
-import { bad, ok, since } from "./results.js";
+import { bad, ok, since, warn } from "./results.js";
 
 // A relay accepts the upgrade before it looks at the credential, so "open" alone proves nothing.
 const SIGNAL_SETTLE = 300;
@@ -127,12 +127,20 @@ async function checkDataChannel(session, iceServers) {
   }
 }
 
+/** A connection that carries no datagram anywhere is no success: say so. */
+function limited(session, result) {
+  if (result.state !== "ok" || session.limits?.udp?.destinations !== "none") {
+    return result;
+  }
+  return warn("the connection works, but the server permits no destination (ALLOW_UDP_CIDRS)", "all denied");
+}
+
 /** One relay session at a time: the checks that hold one follow each other. */
 export async function checkRelay(session) {
   const [ice] = await Promise.all([
     run("ice", () => checkICE(session)),
     run("signal", () => checkSignal(session)),
-    run("udp", () => checkUDP(session)),
+    run("udp", async () => limited(session, await checkUDP(session))),
   ]);
-  await run("datachannel", () => checkDataChannel(session, ice.servers ?? []));
+  await run("datachannel", async () => limited(session, await checkDataChannel(session, ice.servers ?? [])));
 }

@@ -2,6 +2,7 @@
 
 export const ok = (detail = "", value = "ok") => ({ state: "ok", value, detail });
 export const bad = (detail = "", value = "failed") => ({ state: "bad", value, detail });
+export const warn = (detail = "", value = "limited") => ({ state: "warn", value, detail });
 export const info = (value) => ({ state: "info", value, detail: "" });
 export const notEnabled = () => ({ state: "off", value: "not enabled", detail: "" });
 export const noSession = () => bad("", "skipped (no session)");

@@ -70,6 +70,33 @@ class RelayServiceTests(SynchronousTestCase):
         self.assertEqual(client.request(b"GET", "/tcp").status, 404)
         self.assertEqual(client.request(b"GET", "/session").status, 405)
 
+    def test_datagramAdvice(self) -> None:
+        """
+        Where no datagram may go anywhere the notice names the safe value and the rates that are
+        off; it does not suggest to open this machine.
+        """
+        public = {"AERO_DOMAIN": "pc.example.com", "AERO_TLS_MODE": "internal"}
+        rates = {
+            "MAX_UDP_PPS_PER_SESSION": "100",
+            "MAX_UDP_BPS_PER_SESSION": "100000",
+            "MAX_UDP_PPS_PER_DEST": "50",
+        }
+        for environ, advised, limited in (
+            (public, True, False),
+            (public | rates, True, True),
+            ({}, True, False),
+            (public | {"ALLOW_UDP_CIDRS": "0.0.0.0/0,::/0"}, False, False),
+            ({"DESTINATION_POLICY_PRESET": "dev"}, False, False),
+        ):
+            notices = [text for each in self.make(**environ).services for text in each.notices()]
+            found = [text for text in notices if text.startswith("no datagram")]
+            self.assertEqual(len(found), advised, found)
+            for text in found:
+                self.assertIn("ALLOW_UDP_CIDRS=0.0.0.0/0,::/0", text)
+                self.assertNotIn("dev", text)
+                if not limited:
+                    self.assertIn("MAX_UDP_PPS_PER_", text)
+
     def test_listens(self) -> None:
         """
         Alone it listens where its own variable says.
