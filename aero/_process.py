@@ -18,7 +18,7 @@ from twisted.python.components import Componentized
 
 from aero._launch import Launch
 from aero.errors import StartError
-from aero.log import SecurityWarning
+from aero.log import Caution, SecurityWarning
 
 
 class Drainable(Protocol):
@@ -159,6 +159,8 @@ class ServerProcess(MultiService):
                 warning_code=notice.code,
                 **notice.fields,
             )
+        elif isinstance(notice, Caution):
+            self.log.warn("{notice}", notice=str(notice))
         else:
             self.log.info("{notice}", notice=notice)
 

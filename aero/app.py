@@ -28,6 +28,7 @@ from aero._process import ServerProcess, tellReady
 from aero.errors import ConfigurationError
 from aero.files.static import StaticTree
 from aero.fleet.workers.supervisor import Supervisor
+from aero.fleet.workers.worker import MEMBER_VARIABLES
 from aero.http.accesslog import AccessLog
 from aero.http.gates import Gate, OriginGate, RateGate
 from aero.http.limits import ConnectionLimits
@@ -35,7 +36,7 @@ from aero.http.redirect import RedirectFactory
 from aero.http.router import Router
 from aero.http.site import AeroSite
 from aero.interfaces import IUpgradable
-from aero.log import leastLevel, observerFor
+from aero.log import Caution, leastLevel, observerFor
 from aero.net.binding import Binding
 from aero.net.deliveries import Drainable
 from aero.net.inherited import InheritedSockets, initialEnvironment
@@ -49,6 +50,7 @@ from aero.services.proxies import behindProxies
 from aero.services.relay import RelayService
 from aero.services.role import Role
 from aero.services.service import Service
+from aero.settings import unknownVariables, variables
 from aero.tls.certificates import CertificateSource
 from aero.tls.contexts import ServerTLS
 from aero.tls.protocol import TLSServerFactory
@@ -461,6 +463,9 @@ class Aero(Parts):
         if self.member is not None and self.member.number:
             return  # the first worker tells
         yield from self.settings.notices
+        for name, nearest in unknownVariables(self.environ, [*variables(), *MEMBER_VARIABLES]):
+            meant = f"; did you mean {nearest}?" if nearest else ""
+            yield Caution(f"{name} is no setting of aero and is ignored{meant}")
         if self.acme is not None:
             yield from self.acme.notices()
         elif self.certificates is not None and (self.state.path / "ca" / "root.crt").exists():

@@ -104,6 +104,12 @@ class SecurityWarning(str):
         return made
 
 
+class Caution(str):
+    """
+    A sentence for the operator about something that is probably a mistake; a warning in the log.
+    """
+
+
 def withoutCredentials(text: str) -> str:
     """
     A text with query strings and tokens replaced.

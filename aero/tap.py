@@ -6,6 +6,7 @@ C{twistd aero}: its options, made from the settings table, and the service they 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import IO, Any, Mapping, NoReturn
 
@@ -19,7 +20,7 @@ from aero._launch import Launch
 from aero._reactor import installReactor
 from aero.errors import AeroError, ConfigurationError
 from aero.fleet.workers.member import Member
-from aero.settings import GROUPS, Settings, load, rowsOf, shareOf
+from aero.settings import GROUPS, Settings, load, nearestName, rowsOf, shareOf
 from aero.usage import manualPage
 
 
@@ -56,7 +57,7 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            _stop(f"{error} (twistd aero --help lists the options)")
+            _stop(f"{self._explained(str(error))} (twistd aero --help lists the options)")
 
     def postOptions(self) -> None:
         self.given = given = {
@@ -73,6 +74,41 @@ class Options(usage.Options):
             _stop(error, _statusOf(given.get("services") or os.environ.get("AERO_SERVICES", "")))
         except AeroError as error:
             _stop(error)
+
+    def parseArgs(self, *words: str) -> None:
+        """
+        Refuse what is no option.
+        """
+        if words:
+            raise usage.UsageError(
+                f"{words[0]!r} is no option: options begin with --, as in --domain=example.com"
+            )
+
+    def opt_h(self) -> NoReturn:
+        """
+        Print the manual page and exit, as --help does.
+        """
+        print(self)
+        sys.exit(0)
+
+    def _explained(self, sentence: str) -> str:
+        """
+        Name the option that was probably meant where one is not known.
+        """
+        match = re.fullmatch(r"option (--?)(\S+) not recognized", sentence)
+        if match is None:
+            return sentence
+        dashes, name = match.groups()
+        parent = self.parent
+        if parent is not None and (
+            name in parent.synonyms if dashes == "--" else name in parent.shortOpt.replace(":", "")
+        ):
+            return (
+                f"{dashes}{name} is an option of twistd: it goes before the word aero, as in"
+                f" twistd {dashes}{name} aero"
+            )
+        nearest = nearestName(name, [str(option) for option, *_ in self.optParameters])
+        return sentence + (f"; did you mean --{nearest}?" if nearest else "")
 
     def opt_version(self) -> NoReturn:
         """

@@ -34,7 +34,7 @@ _TAIL = """
 SIGTERM and SIGINT let open connections finish, SIGHUP reads certificate
 files again. docs/configuration.md has all of this with more words.
 
-  --help        this page
+  -h, --help    this page
   --version     the version of aero
 """
 

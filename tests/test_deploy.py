@@ -4,6 +4,7 @@ What is under C{deploy/}, by the tools that will read it.
 
 from __future__ import annotations
 
+import configparser
 import functools
 import importlib.util
 import json
@@ -131,6 +132,23 @@ class DockerfileTests(SynchronousTestCase):
             for name in line.split():
                 self.assertTrue((DEPLOY.parent / name).exists(), name)
         self.assertIn("\nUSER 10001:10001\n", text)
+
+    def test_extras(self) -> None:
+        """
+        The image has the client of every service that its settings can name, and each extra that
+        a server can use is documented with the command that installs it.
+        """
+        text = (DEPLOY / "Dockerfile").read_text()
+        config = configparser.ConfigParser(interpolation=None)
+        config.read(DEPLOY.parent / "setup.cfg")
+        extras = set(config["options.extras_require"]) - {"test", "fuzz", "dev"}
+        self.assertEqual(extras, {"redis"})
+        installed = re.search(r"pip install .*'\.\[([a-z,]+)\]'", text)
+        assert installed is not None
+        self.assertEqual(set(installed[1].split(",")), extras)
+        for name in ("README.md", "docs/operations.md", "docs/configuration.md"):
+            for extra in extras:
+                self.assertIn(f"aero-edge[{extra}]", (DEPLOY.parent / name).read_text(), name)
 
     def test_healthCheck(self) -> None:
         """

@@ -76,6 +76,7 @@ class StartTests(SynchronousTestCase):
         page = run("--help")
         self.assertEqual(page.returncode, 0)
         self.assertIn("--domain=  (AERO_DOMAIN)", page.stdout)
+        self.assertEqual(run("-h").stdout, page.stdout)
         self.assertEqual(run("--version").stdout, f"aero {aero.__version__}\n")
 
     def test_unknownService(self) -> None:
@@ -90,9 +91,59 @@ class StartTests(SynchronousTestCase):
 
     def test_unknownOption(self) -> None:
         """
-        An option nobody knows is one sentence, not a page of usage.
+        An option nobody knows is one sentence, not a page of usage, with the option that was
+        probably meant.
         """
-        self.assertIn("--colour", self.refusal("--colour", "red"))
+        sentence = self.refusal("--colour", "red")
+        self.assertIn("--colour", sentence)
+        self.assertNotIn("did you mean", sentence)
+        self.assertIn("did you mean --domain?", self.refusal("--domian", "example.com"))
+        self.assertIn("did you mean --https-port?", self.refusal("--https-prot=1"))
+        self.assertIn("twistd -n aero", self.refusal("-n"))
+        self.assertIn("twistd --logfile aero", self.refusal("--logfile=x"))
+        self.assertIn("'example.com' is no option", self.refusal("example.com"))
+
+    def test_unknownVariables(self) -> None:
+        """
+        Variables that look like settings and are none are named in the log with the nearest
+        setting; the server starts all the same. With workers they are named once.
+        """
+        server = self.start(
+            *edgeOptions(),
+            "--workers",
+            "2",
+            AERO_DOMIAN="example.com",
+            AERO_WHATEVER="1",
+            AERO_SERVICE_HOST="10.0.0.1",
+        )
+        self.assertEqual(server.stop(), 0)
+        found = [line.partition("#")[2] for line in server.log if "is no setting" in line]
+        self.assertEqual(
+            found,
+            [
+                "warn] AERO_DOMIAN is no setting of aero and is ignored; did you mean AERO_DOMAIN?",
+                "warn] AERO_WHATEVER is no setting of aero and is ignored",
+            ],
+        )
+
+    def test_missingExtra(self) -> None:
+        """
+        A setting that needs a package that is not installed stops the start, and the sentence
+        has the command that installs it.
+        """
+        modules = Path(self.mktemp()).absolute()
+        modules.mkdir()
+        (modules / "redis.py").write_text("raise ModuleNotFoundError('No module named redis')\n")
+        for options in ((), ("--workers", "2")):
+            sentence = self.refusal(
+                *edgeOptions(),
+                *options,
+                REDIS_URL="redis://:hunter2@127.0.0.1/0",
+                PYTHONPATH=str(modules),
+            )
+            self.assertIn("REDIS_URL", sentence)
+            self.assertIn("pip install 'aero-edge[redis]'", sentence)
+            self.assertNotIn("hunter2", sentence)
 
     def test_portInUse(self) -> None:
         """

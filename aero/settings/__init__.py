@@ -6,9 +6,21 @@ environment variable, its default, its parser and one sentence of help. Nothing 
 aero reads the environment.
 """
 
-from ._load import GROUPS, Settings, load
+from ._load import GROUPS, Settings, load, variables
 from ._names import isInternalName
+from ._nearest import nearestName, unknownVariables
 from ._share import shareOf
 from ._table import Row, rowsOf
 
-__all__ = ["GROUPS", "Row", "Settings", "isInternalName", "load", "rowsOf", "shareOf"]
+__all__ = [
+    "GROUPS",
+    "Row",
+    "Settings",
+    "isInternalName",
+    "load",
+    "nearestName",
+    "rowsOf",
+    "shareOf",
+    "unknownVariables",
+    "variables",
+]

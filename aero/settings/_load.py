@@ -108,6 +108,15 @@ def load(options: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     return Settings(**groups, notices=tuple(notices))
 
 
+def variables() -> Iterator[str]:
+    """
+    The names of all environment variables, older ones included.
+    """
+    for cls in GROUPS.values():
+        for row in rowsOf(cls):
+            yield from (row.variable, *row.aliases)
+
+
 def _value(
     row: Row, options: Mapping[str, str], environ: Mapping[str, str], seen: Mapping[str, Any]
 ) -> Any:

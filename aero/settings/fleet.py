@@ -37,7 +37,8 @@ class FleetSettings:
         default="",
         parse=_redisURL,
         secret=True,
-        help="The Redis that every process of the site uses; user and password may be in the URL.",
+        help="The Redis that every process of the site uses; user and password may be in the URL. It needs the"
+        " package redis: pip install 'aero-edge[redis]'.",
     )
     redisPrefix: str = setting(
         variable="AERO_REDIS_PREFIX",

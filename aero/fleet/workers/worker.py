@@ -25,6 +25,7 @@ FROM_SUPERVISOR, TO_SUPERVISOR, FIRST_SOCKET = 3, 4, 5
 #: The variables that make a process a worker: its number, how many there are, and the names of
 #: the sockets that it inherited.
 NUMBER, COUNT, SOCKETS = "AERO_WORKER", "AERO_WORKER_COUNT", "AERO_WORKER_SOCKETS"
+MEMBER_VARIABLES = (NUMBER, COUNT, SOCKETS)
 
 
 class Worker(ProcessProtocol):
