@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import IO, Any, MutableMapping, NoReturn, Sequence
+from typing import IO, Any, Callable, MutableMapping, NoReturn, Sequence
 
 from aero.errors import StartError
 
@@ -138,14 +138,26 @@ class Launch:
         self._removePIDFile()
         self._report(status)
 
-    def passOn(self, data: bytes) -> None:
+    def errorsTo(self, log: IO[str] | None) -> Callable[[bytes], None]:
         """
-        Print what a worker wrote to standard error, if the start is not over yet: it is where a
-        worker says why it cannot start. Its log is left out.
+        Take what workers of a server in the background write to standard error, which leads
+        nowhere then.
+
+        @param log: Gets all of it.
+        @return: Takes whole lines. The one with which a worker says why it cannot start is
+            printed too, until the start is over.
         """
-        for line in data.decode("utf-8", "replace").splitlines():
-            if self._status is not None and line.startswith("aero: "):
-                _print(line, self._stderr)
+
+        def received(data: bytes) -> None:
+            text = data.decode("utf-8", "replace")
+            for line in text.splitlines():
+                if self._status is not None and line.startswith("aero: "):
+                    _print(line, self._stderr)
+            if log is not None:
+                log.write(text)
+                log.flush()
+
+        return received
 
     def _report(self, status: int) -> None:
         descriptor, self._status = self._status, None

@@ -55,13 +55,16 @@ from aero.tls.certificates import CertificateSource
 from aero.tls.contexts import ServerTLS
 from aero.tls.protocol import TLSServerFactory
 from aero.web.frontendproxy import FrontendProxy
-from aero.web.health import HealthEndpoint, ReadyEndpoint, VersionEndpoint
-from aero.web.opensessions import OpenSessionsEndpoint, Tunnel
+from aero.web.health import HealthEndpoint, ReadyEndpoint, VersionEndpoint, publishReadiness
+from aero.web.opensessions import OpenSessionsEndpoint, Tunnel, summaryOf
 from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.l2 import L2Protocol
 from aero.ws.mux import MuxProtocol
 from aero.ws.tcp import TCPTunnelProtocol
 from aero.ws.udp import UDPProtocol
+
+#: The question for the tunnels that a process has open.
+OPEN_SESSIONS = "openSessions"
 
 #: Seconds after its grace period that a worker is killed.
 KILL_AFTER = 5.0
@@ -110,7 +113,7 @@ class Aero(Parts):
                 self.sessions,
                 self.metrics,
                 self.now,
-                tunnels=self._tunnels,
+                gather=partial(self.fleet.gather, OPEN_SESSIONS),
                 token=settings.session.adminToken,
             )
         for service in self.services:
@@ -259,6 +262,8 @@ class Aero(Parts):
         source = self.certificates
         if source is not None and self.isEdge and not server.httpsPort:
             raise ConfigurationError("--https-port", "0", "expected a port: nothing would listen")
+        publishReadiness(self.readiness, self.metrics)
+        self.fleet.answer(OPEN_SESSIONS, lambda: summaryOf(self._tunnels()))
         listeners = list(self._listeners(source))
         if source is not None:
             source.start()
@@ -306,7 +311,7 @@ class Aero(Parts):
             grace=server.drainDelay + self._grace + KILL_AFTER,
             ready=partial(tellReady, launch, ServerProcess.log),
             failed=partial(self._startFailed, launch),
-            errors=_errorsOf(launch, log) if launch.inBackground else None,
+            errors=launch.errorsTo(log) if launch.inBackground else None,
         )
         return ServerProcess(
             self.reactor,
@@ -383,11 +388,13 @@ class Aero(Parts):
 
     def _tunnels(self) -> Iterator[Tunnel]:
         """
-        The tunnels that are open now.
+        The tunnels that are open now in this process.
         """
         for endpoint in self.endpoints:
             for sid, address in endpoint.clients():
                 yield Tunnel(sid, address, endpoint.name)
+        for service in self.services:
+            yield from (Tunnel(*each) for each in service.tunnels())
 
     def bindings(self) -> Sequence[Binding]:
         """
@@ -497,18 +504,3 @@ class Aero(Parts):
         close = getattr(self.frontEnd, "close", None)
         if close is not None:
             close()
-
-
-def _errorsOf(launch: Launch, log: IO[str] | None) -> Callable[[bytes], None]:
-    """
-    Takes what workers of a server in the background write to standard error, which is nowhere
-    then: the log gets it, and the terminal the reason why a worker cannot start.
-    """
-
-    def received(data: bytes) -> None:
-        launch.passOn(data)
-        if log is not None:
-            log.write(data.decode("utf-8", "replace"))
-            log.flush()
-
-    return received

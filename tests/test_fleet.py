@@ -5,13 +5,15 @@ Two servers on ports of their own that agree through a real Redis, which comes a
 from __future__ import annotations
 
 import time
+from functools import partial
 
+from redis import Redis as RedisClient
 from twisted.trial.unittest import SynchronousTestCase
 
 from .support.http import request, sessionCookie
 from .support.metrics import metric
 from .support.redis import Redis
-from .support.relay import COMMON, JWT_SECRET, UDPClient, token
+from .support.relay import COMMON, JWT_SECRET, UDPClient, startRelay, token
 from .support.server import Aero, edgeOptions
 from .support.targets import Target, echo
 from .support.websocket import WebSocket, tcpTarget
@@ -56,6 +58,52 @@ def server(name: str, **variables: str) -> Aero:
             **SETTINGS | {"REDIS_URL": redis().url} | variables,
         )
     return _running[name]
+
+
+def _isUp(server: Aero) -> bool:
+    """
+    Whether a server has its Redis.
+    """
+    return metric(server, "aero_redis_up") == 1
+
+
+class ListTests(SynchronousTestCase):
+    """
+    What the machines tell about each other.
+    """
+
+    def test_openSessions(self) -> None:
+        """
+        Each machine lists the tunnels of all, and what it asked is forgotten by Redis. While
+        Redis is away a machine lists its own, and says that the list is not complete.
+        """
+        admin = ("Authorization", "Bearer sesame")
+        own = Redis(password="another")
+        self.addCleanup(own.stop)
+        variables = SETTINGS | {"REDIS_URL": own.url, "AERO_ADMIN_TOKEN": "sesame"}
+        servers = [startRelay("edge", **variables) for _ in range(2)]
+        for each in servers:
+            self.addCleanup(each.kill)
+            waitUntil(partial(_isUp, each), "Redis is there")
+        with Target(echo) as target:
+            tunnels = []
+            for each in servers:
+                tunnels.append(
+                    WebSocket(each, tcpTarget("127.0.0.1", target.port), cookie=sessionCookie(each))
+                )
+                self.addCleanup(tunnels[-1].connection.close)
+            for each in servers:
+                value = request(each, "GET", "/session/open", admin).json()
+                self.assertEqual((value["count"], value["complete"]), (2, True))
+            client = RedisClient.from_url(own.url)
+            self.addCleanup(client.close)
+            self.assertEqual(client.keys("*answers*"), [])
+            servers[1].stop()
+            value = request(servers[0], "GET", "/session/open", admin).json()
+            self.assertEqual((value["count"], value["complete"]), (1, True))
+            own.stop()
+            value = request(servers[0], "GET", "/session/open", admin).json()
+            self.assertEqual((value["count"], value["complete"]), (1, False))
 
 
 class FleetTests(SynchronousTestCase):

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from aero.fleet.census import KEPT, MAX_ANSWER
 from aero.fleet.redisstore import LANES, REST, RedisStore
 from aero.fleet.store import Claim
 from aero.metrics import ROWS, Metrics
@@ -207,6 +208,33 @@ class RedisStoreTests(TestCase):
         late: list[str] = []
         three.onRevoked(lambda *what: late.append(what[0]))
         await self.until(lambda: set(late) == {"before", "meanwhile"})
+
+    def test_askAll(self) -> Deferred[None]:
+        """
+        Every process answers; answers expire, and one that does not come is noticed.
+        """
+        return self.run_(self._askAll())
+
+    async def _askAll(self) -> None:
+        one, two = self.store(), self.store()
+        one.answer("what", lambda: ["one", 1])
+        two.answer("what", lambda: ["two", 2])
+        await self.ready(one, two)
+        answers, complete = await one.askAll("what")
+        self.assertEqual((sorted(answers), complete), ([["one", 1], ["two", 2]], True))
+        two.answer("what", lambda: "x" * (MAX_ANSWER + 1))
+        answers, complete = await one.askAll("what")
+        self.assertEqual((answers, complete), ([["one", 1]], False))
+        client = RedisClient.from_url(self.redis.url)
+        self.addCleanup(client.close)
+        await one._deferred(one._census.asked(b'["what", "left"]'))
+        self.assertLessEqual(client.pttl("aero:answers:left"), KEPT * 1000)
+        self.assertGreater(client.pttl("aero:answers:left"), 0)
+        for malformed in (b"", b"{}", b"[1]", b'["other", "x"]', b'[["what"], 1]'):
+            await one._deferred(one._census.asked(malformed))
+        self.redis.stop()
+        answers, complete = await one.askAll("what")
+        self.assertEqual((answers, complete), ([["one", 1]], False))
 
     def test_away(self) -> Deferred[None]:
         """

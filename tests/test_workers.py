@@ -17,6 +17,7 @@ from typing import Callable, Sequence
 from twisted.trial.unittest import SynchronousTestCase
 
 from .support.http import request, sessionCookie
+from .support.l2 import Guest
 from .support.metrics import counted, metric
 from .support.relay import COMMON, JWT_SECRET, UDPClient, token
 from .support.server import Aero, edgeOptions, run, shared
@@ -200,6 +201,44 @@ class AgreementTests(_WorkersTestCase):
         page = request(server, "GET", "/metrics").body.decode()
         processes = re.findall(r'process_start_time_seconds\{worker="(\w+)"\}', page)
         self.assertEqual(sorted(processes), ["0", "1", "supervisor"])
+
+
+class OpenSessionsTests(_WorkersTestCase):
+    """
+    C{/session/open} of a server with workers.
+    """
+
+    def test_all(self) -> None:
+        """
+        Any worker lists the tunnels of all workers, those of guests without a session too.
+        """
+        admin = ("Authorization", "Bearer sesame")
+        server = self.own(2, AERO_ADMIN_TOKEN="sesame", AERO_L2_AUTH_MODE="none")
+        waitUntil(lambda: metric(server, "aero_workers") == 2, "all are there")
+        cookies: list[str] = []
+
+        def fresh() -> str:
+            cookies.append(sessionCookie(server))
+            return cookies[-1]
+
+        found = self.spread(server, 1, fresh)
+        guests = [Guest(server, origin=server.url) for _ in range(6)]
+        for guest in guests:
+            self.addCleanup(guest.connection.close)
+            self.assertTrue(guest.accepted, str(guest.response))
+        tunnels = sum(len(each) for each in found.values())
+
+        def listed() -> tuple[int, int]:
+            value = request(server, "GET", "/session/open", admin).json()
+            self.assertIs(value["complete"], True)
+            sessions = value["sessions"]
+            tcp = sum(each["tunnels"].get("tcp", 0) for each in sessions if each["sid"])
+            l2 = sum(each["tunnels"].get("l2", 0) for each in sessions if each["sid"] is None)
+            return tcp, l2
+
+        waitUntil(lambda: listed() == (tunnels, 6), "all are listed")
+        for _ in range(12):  # whichever worker answers
+            self.assertEqual(listed(), (tunnels, 6))
 
 
 class LifeTests(_WorkersTestCase):

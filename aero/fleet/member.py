@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .store import Claim, Revoked
+from .store import Answer, Claim, Revoked
 
 
 class Channel(Protocol):
@@ -45,6 +45,7 @@ class SupervisedStore:
         @param answer: Registers what answers a question of the supervisor.
         """
         self._channel = channel
+        self._answer = answer
         self._listeners: list[Revoked] = []
         answer("revoked", self._revoked)
 
@@ -79,6 +80,18 @@ class SupervisedStore:
         See L{SharedStore.onRevoked}.
         """
         self._listeners.append(revoked)
+
+    def answer(self, question: str, answer: Answer) -> None:
+        """
+        See L{SharedStore.answer}.
+        """
+        self._answer(question, lambda _: answer())
+
+    def askAll(self, question: str) -> Deferred[tuple[Sequence[Any], bool]]:
+        """
+        See L{SharedStore.askAll}.
+        """
+        return self._channel.ask("askAll", question).addCallback(tuple)
 
     def start(self) -> None:
         """

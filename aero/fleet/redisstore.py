@@ -16,7 +16,6 @@ import json
 from typing import Any, Container, Coroutine, Mapping, Sequence
 
 import redis.asyncio as client
-from redis.exceptions import RedisError
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -26,7 +25,8 @@ from aero.metrics import fleet as rows
 from aero.settings.fleet import FleetSettings
 
 from . import scripts
-from .store import Claim, Revoked
+from .census import AWAY, Census
+from .store import Answer, Claim, Revoked
 
 #: Seconds that a claim of a process lasts that died, and how often a living one renews its own.
 LEASE, RENEWAL = 30.0, 10.0
@@ -42,8 +42,6 @@ LANES = 8
 
 #: The claims that one step renews.
 BATCH = 256
-
-_AWAY = (RedisError, OSError, asyncio.TimeoutError)
 
 
 class RedisStore:
@@ -69,6 +67,7 @@ class RedisStore:
         self._process = process
         self._clock = clock
         self._metrics = metrics
+        metrics.gauge(rows.REDIS_CONFIGURED).set(1)
         self._up = metrics.gauge(rows.REDIS_UP)
         self._client: Any = client.Redis.from_url(
             settings.redisURL,
@@ -81,6 +80,13 @@ class RedisStore:
         self._release = self._client.register_script(scripts.RELEASE)
         self._debit = self._client.register_script(scripts.DEBIT)
         self._revoke = self._client.register_script(scripts.REVOKE)
+        self._census = Census(
+            self._client,
+            process=process,
+            prefix=self._prefix,
+            clock=clock,
+            timeout=settings.redisTimeout,
+        )
         self._held: dict[str, list[Claim]] = {}
         self._releasing: dict[str, asyncio.Task[None]] = {}
         self._listeners: list[Revoked] = []
@@ -140,6 +146,18 @@ class RedisStore:
         See L{SharedStore.onRevoked}.
         """
         self._listeners.append(revoked)
+
+    def answer(self, question: str, answer: Answer) -> None:
+        """
+        See L{SharedStore.answer}.
+        """
+        self._census.answer(question, answer)
+
+    def askAll(self, question: str) -> Deferred[tuple[Sequence[Any], bool]]:
+        """
+        See L{SharedStore.askAll}. While Redis is away only this process answers.
+        """
+        return self._deferred(self._census.askAll(question))
 
     def start(self) -> None:
         """
@@ -244,7 +262,7 @@ class RedisStore:
                 found = await asyncio.wait_for(
                     script(keys=keys, args=arguments), self._settings.redisTimeout
                 )
-            except _AWAY as error:
+            except AWAY as error:
                 self._awayUntil = self._clock.seconds() + REST
                 if not self._isAway:
                     self._isAway = True
@@ -296,7 +314,7 @@ class RedisStore:
         while True:
             try:
                 async with self._client.pubsub() as channel:
-                    await channel.subscribe(f"{self._prefix}revocations")
+                    await channel.subscribe(f"{self._prefix}revocations", self._census.channel)
                     # Those before, now that none can be missed in between.
                     known = await self._client.zrange(f"{self._prefix}revoked", 0, -1)
                     for message in known:
@@ -309,9 +327,13 @@ class RedisStore:
                         message = await channel.get_message(
                             ignore_subscribe_messages=True, timeout=None
                         )
-                        if message is not None:
+                        if message is None:
+                            continue
+                        if message["channel"] == self._census.channel.encode():
+                            self._task(self._census.asked(message["data"]))
+                        else:
                             self._hear(message["data"])
-            except _AWAY:
+            except AWAY:
                 await asyncio.sleep(REST)
 
     def _hear(self, message: bytes) -> None:

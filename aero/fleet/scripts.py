@@ -70,6 +70,14 @@ return waits
 """
 )
 
+#: Keys: the hash of the answers to one question. Arguments: the process, its answer, milliseconds
+#: that the answers last.
+ANSWER = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 0
+"""
+
 #: Keys: the sorted set of revocations, and the channel. Arguments: the end in seconds since 1970,
 #: and the message.
 REVOKE = """

@@ -9,7 +9,7 @@ before their time. Everything else a process decides by itself.
 
 from __future__ import annotations
 
-from typing import Callable, Mapping, NamedTuple, Protocol, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Protocol, Sequence
 
 from twisted.internet.defer import Deferred
 
@@ -32,6 +32,9 @@ class Claim(NamedTuple):
 #: Told of a session that was revoked: its C{sid}, until when that holds, in seconds since 1970,
 #: and whether an operator did it.
 Revoked = Callable[[str, float, bool], None]
+
+#: Answers a question that a process asks all of them, with plain values.
+Answer = Callable[[], Any]
 
 
 class SharedStore(Protocol):
@@ -73,6 +76,18 @@ class SharedStore(Protocol):
     def onRevoked(self, revoked: Revoked) -> None:
         """
         Ask to be told of sessions that ended, wherever, those before L{start} included.
+        """
+
+    def answer(self, question: str, answer: Answer) -> None:
+        """
+        Answer a question that any process may ask all of them.
+        """
+
+    def askAll(self, question: str) -> Deferred[tuple[Sequence[Any], bool]]:
+        """
+        Ask every process, this one included.
+
+        @return: Fires with the answers that came in time, and whether those are all.
         """
 
     def start(self) -> None:

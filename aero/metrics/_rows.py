@@ -46,12 +46,16 @@ class EventRow(CounterRow):
     events: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
 class GaugeRow(Row):
     """
     A number that goes up and down.
+
+    @ivar merged: How the values of several processes become one: C{sum}, or C{largest} or
+        C{smallest} for a flag or a moment, whichever is the one that an operator has to know.
     """
 
-    __slots__ = ()
+    merged: str = "sum"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,15 @@ CHALLENGES = CounterRow(
 FAILURES = GaugeRow(
     "aero_acme_consecutive_failures",
     "Failed orders since the last that succeeded.",
+    merged="largest",
 )
 NEXT_ATTEMPT = GaugeRow(
     "aero_acme_next_attempt_timestamp_seconds",
     "When the certificate is going to be ordered or renewed next, in seconds since 1970.",
+    merged="largest",
 )
 PLACEHOLDER = GaugeRow(
     "aero_acme_placeholder",
     "Whether there is no certificate from the CA yet (1), so that a self-signed one is served, or there is (0).",
+    merged="largest",
 )

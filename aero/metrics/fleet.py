@@ -6,8 +6,14 @@ from __future__ import annotations
 
 from ._rows import CounterRow, GaugeRow
 
+REDIS_CONFIGURED = GaugeRow(
+    "aero_redis_configured", "Whether REDIS_URL is set: 1, or 0.", merged="largest"
+)
 REDIS_UP = GaugeRow(
-    "aero_redis_up", "Whether Redis answers: 1, or 0 while it is away and without REDIS_URL."
+    "aero_redis_up",
+    "Whether Redis answers: 1, or 0 while it is away and without REDIS_URL. Of several workers, 0 where one of them"
+    " gets no answer.",
+    merged="smallest",
 )
 ASKED = CounterRow(
     "aero_shared_operations_total",

@@ -8,23 +8,27 @@ from __future__ import annotations
 import re
 from typing import Mapping
 
+from ._rows import GaugeRow
+from .catalogue import ROWS
+
 #: A sample: name, labels with their braces, value. Label values are quoted, so braces inside of
 #: them do not matter to a search from the end.
 _SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)")
 
-#: What a sum would make nonsense of: moments, ages, and what is the same for all.
-_LARGEST = re.compile(
-    r"_timestamp_seconds$|_expiry_seconds$|_age_seconds$"
-    r"|^aero_acme_(?:placeholder|consecutive_failures)$"
-)
+#: The page of the process that serves nothing itself. It has every gauge at 0, so it is left out
+#: where the smallest value counts.
+SUPERVISOR = "supervisor"
+
+#: How the samples of a gauge become one, by name; a sum where nothing is said.
+_MERGED = {row.name: row.merged for row in ROWS if isinstance(row, GaugeRow)}
 
 
 def mergeExpositions(pages: Mapping[str, str]) -> str:
     """
     Add up what processes count.
 
-    C{process_*} is about one process, so each keeps its own and gets a label C{worker}; moments
-    are the latest, everything else is a sum.
+    C{process_*} is about one process, so each keeps its own and gets a label C{worker}; the row of
+    a gauge says how it is merged, everything else is a sum.
 
     @param pages: The text of each process in Prometheus' format 0.0.4, by its name.
     """
@@ -50,8 +54,12 @@ def mergeExpositions(pages: Mapping[str, str]) -> str:
                 labels = f'{{worker="{worker}"{"," + labels[1:-1] if labels else ""}}}'
             found = samples.setdefault(family, {})
             key = name + labels
-            if _LARGEST.search(name):
+            merged = _MERGED.get(name, "sum")
+            if merged == "largest":
                 found[key] = max(found.get(key, value), value)
+            elif merged == "smallest":
+                if worker != SUPERVISOR or len(pages) == 1:
+                    found[key] = min(found.get(key, value), value)
             else:
                 found[key] = found.get(key, 0.0) + value
     lines: list[str] = []

@@ -14,13 +14,15 @@ HANDSHAKES = CounterRow(
 )
 CERTIFICATE_NOT_AFTER = GaugeRow(
     "aero_tls_certificate_not_after_timestamp_seconds",
-    "When the certificate of this name expires, in seconds since 1970.",
+    "When the certificate of this name expires, in seconds since 1970. Of several workers the earliest counts.",
     ("name",),
+    merged="smallest",
 )
 CERTIFICATE_NOT_BEFORE = GaugeRow(
     "aero_tls_certificate_not_before_timestamp_seconds",
     "When the certificate of this name became valid, in seconds since 1970; what is left of that to now is its age.",
     ("name",),
+    merged="smallest",
 )
 RELOADS = CounterRow(
     "aero_tls_certificate_reloads_total",

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
+
+from twisted.internet.defer import Deferred, succeed
 
 from aero.auth.revocations import Revocations, RevocationStore
 from aero.errors import ConfigurationError
@@ -16,7 +18,7 @@ from aero.fleet.claims import Claims
 from aero.fleet.member import SupervisedStore
 from aero.fleet.rates import SharedBuckets
 from aero.fleet.revocations import SharedRevocations
-from aero.fleet.store import SharedStore
+from aero.fleet.store import Answer, SharedStore
 from aero.fleet.workers.member import Member
 from aero.metrics import Metrics
 from aero.policy.quota import TokenBuckets
@@ -43,6 +45,27 @@ class Fleet:
             Revocations() if store is None else SharedRevocations(store, now)
         )
         self._clock = clock
+        self._answers: dict[str, Answer] = {}
+
+    def answer(self, question: str, answer: Answer) -> None:
+        """
+        Answer what any process of the fleet asks all of them.
+
+        @param answer: Gives plain values.
+        """
+        self._answers[question] = answer
+        if self.store is not None:
+            self.store.answer(question, answer)
+
+    def gather(self, question: str) -> Deferred[tuple[Sequence[Any], bool]]:
+        """
+        Ask all processes of the fleet, this one included.
+
+        @return: Fires with the answers, and whether every process answered.
+        """
+        if self.store is not None:
+            return self.store.askAll(question)
+        return succeed(([self._answers[question]()], True))
 
     def makeBuckets(self, kind: str, rate: float, burst: float) -> TokenBuckets:
         """

@@ -129,6 +129,13 @@ class RelayService(Service):
         """
         return self.webrtc.drain()
 
+    def tunnels(self) -> Iterable[tuple[str, str, str]]:
+        """
+        The WebRTC connections.
+        """
+        for peer in self.webrtc.peers.open:
+            yield peer.session.key or "", peer.session.address, "webrtc"
+
     def notices(self) -> Iterable[str]:
         """
         What lets strangers in, and what nobody gets through.

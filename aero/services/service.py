@@ -67,6 +67,13 @@ class Service:
         """
         return None
 
+    def tunnels(self) -> Iterable[tuple[str, str, str]]:
+        """
+        The tunnels that are open beside those of its WebSocket endpoints: the name of the
+        session, empty for none, the client's address, and what it is.
+        """
+        return ()
+
     def notices(self) -> Iterable[str]:
         """
         Sentences for the operator about how it is set.

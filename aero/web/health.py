@@ -15,6 +15,8 @@ from twisted.web.server import Request
 
 from aero.http.endpoint import Endpoint
 from aero.http.replies import Header, replyJSON
+from aero.metrics import Metrics
+from aero.metrics.workers import READY
 
 #: The state of a process is only ever true now.
 _UNCACHED: list[Header] = [(b"Cache-Control", b"no-store")]
@@ -83,6 +85,14 @@ class Readiness:
         """
         down = [name for name, ready in self._parts.items() if not ready]
         return down + [name for name, probe in self._probes.items() if not _holds(probe)]
+
+
+def publishReadiness(readiness: Readiness, metrics: Metrics) -> None:
+    """
+    Have the metrics say whether the process is ready, as of each time that they are read.
+    """
+    gauge = metrics.gauge(READY)
+    metrics.beforeExposition(lambda: gauge.set(int(readiness.ready)))
 
 
 class HealthEndpoint(Endpoint):

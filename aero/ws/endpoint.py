@@ -247,12 +247,12 @@ class WebSocketEndpoint:
 
     def clients(self) -> Iterator[tuple[str, str]]:
         """
-        Of each WebSocket that is open and has a session, the session's name and the client's
-        address.
+        Of each WebSocket that is open, the name of its session, which is empty where it has none,
+        and the client's address.
         """
         for protocol in self.factory.open:
-            if protocol.session is not None:
-                yield protocol.session.sid, protocol.client.ip
+            session = protocol.session
+            yield "" if session is None else session.sid, protocol.client.ip
 
     def endSession(self, sid: str) -> None:
         """

@@ -353,11 +353,11 @@ class UDPEndpoint(WebSocketEndpoint):
 
     def clients(self) -> Iterator[tuple[str, str]]:
         """
-        Those whom a gateway's token admitted.
+        Of each WebSocket, the session that its token is of, if any, and the client's address.
         """
         for protocol in self.factory.open:
-            if isinstance(protocol, UDPProtocol) and protocol.key is not None:
-                yield protocol.key, protocol.client.ip
+            if isinstance(protocol, UDPProtocol):
+                yield protocol.key or "", protocol.client.ip
 
     def endSession(self, sid: str) -> None:
         """

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from aero.metrics import Metrics
 from aero.metrics import workers as rows
-from aero.metrics.merge import mergeExpositions
+from aero.metrics.merge import SUPERVISOR, mergeExpositions
 
 from ..hub import QUESTIONS, Hub
 from .channel import Handler
@@ -128,6 +128,7 @@ class Supervisor(Service):
         self._rolling = False
         self._rollAgain = False
         self._ready = metrics.gauge(rows.WORKERS)
+        metrics.gauge(rows.WORKERS_CONFIGURED).set(count)
 
     # -- the service
 
@@ -185,14 +186,39 @@ class Supervisor(Service):
         """
         The metrics of all workers and of the supervisor as one page.
         """
+        found, _ = yield self._ask(self._workers.values(), "exposition")
+        pages = {str(worker.number): page for worker, page in found.items()}
+        return mergeExpositions({**pages, SUPERVISOR: self._metrics.exposition().decode()})
+
+    @inlineCallbacks
+    def askAll(self, question: str) -> Any:
+        """
+        Ask every worker something, those that drain too.
+
+        @return: Fires with the answers, and whether every worker answered.
+        """
+        found, complete = yield self._ask(self._all, question)
+        return list(found.values()), complete
+
+    @inlineCallbacks
+    def _ask(self, workers: Iterable[Worker], question: str) -> Any:
+        """
+        Ask those workers that are ready.
+
+        @return: Fires with the answer of each, and whether every one answered in time.
+        """
         asked = {
-            str(worker.number): worker.channel.ask("exposition").addTimeout(PATIENCE, self._reactor)
-            for worker in self._workers.values()
+            worker: worker.channel.ask(question).addTimeout(PATIENCE, self._reactor)
+            for worker in workers
             if worker.isReady
         }
         answers = yield DeferredList(list(asked.values()), consumeErrors=True)
-        pages = {name: page for name, (worked, page) in zip(asked, answers, strict=True) if worked}
-        return mergeExpositions({**pages, "supervisor": self._metrics.exposition().decode()})
+        found = {
+            worker: answer
+            for worker, (worked, answer) in zip(asked, answers, strict=True)
+            if worked
+        }
+        return found, len(found) == len(asked)
 
     def tellAll(self, what: str, value: Any) -> None:
         """
@@ -227,6 +253,7 @@ class Supervisor(Service):
             question: partial(self._hub.answer, name, question) for question in QUESTIONS
         }
         handlers["metrics"] = lambda _: self.gatherMetrics()
+        handlers["askAll"] = self.askAll
         worker = Worker(number, handlers, self._reactor.seconds(), self._errors)
         worker.whenEnded().addCallback(self._givenBack, name)
         self._all.add(worker)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
-from aero.metrics import ROWS, Metrics, acme, http
+from aero.metrics import ROWS, GaugeRow, Metrics, acme, fleet, http, tls, workers
 from aero.metrics.merge import mergeExpositions
 
 
@@ -83,18 +83,52 @@ class MergeTests(SynchronousTestCase):
             labels = frozenset({("worker", worker)})
             self.assertGreater(found["process_resident_memory_bytes", labels], 0)
 
+    def merged(self, row: GaugeRow, *values: float, supervisor: bool = False) -> float:
+        """
+        What becomes of the values of several workers.
+        """
+        pages = {}
+        for worker, value in enumerate(values):
+            metrics = Metrics(ROWS)
+            metrics.gauge(row, *(["x"] * len(row.labels))).set(value)
+            pages[str(worker)] = metrics.exposition().decode()
+        if supervisor:
+            pages["supervisor"] = Metrics(ROWS).exposition().decode()
+        labels = frozenset((label, "x") for label in row.labels)
+        return self.samples(mergeExpositions(pages))[row.name, labels]
+
+    def test_flags(self) -> None:
+        """
+        A flag is what an operator has to know: Redis is away where one worker gets no answer. The
+        supervisor, which asks nothing itself, does not count.
+        """
+        for row in (fleet.REDIS_UP, workers.READY):
+            self.assertEqual(self.merged(row, 1, 1, supervisor=True), 1)
+            self.assertEqual(self.merged(row, 1, 0, supervisor=True), 0)
+            self.assertEqual(self.merged(row, 0, 1), 0)
+            self.assertEqual(self.merged(row, 1), 1)
+        self.assertEqual(self.merged(fleet.REDIS_CONFIGURED, 1, 1, supervisor=True), 1)
+
     def test_moments(self) -> None:
         """
-        Of moments the latest counts.
+        Of certificates the one that expires first counts, of attempts the latest.
         """
-        help_ = "# HELP a_timestamp_seconds When.\n# TYPE a_timestamp_seconds gauge\n"
-        merged = mergeExpositions(
-            {
-                "0": help_ + "a_timestamp_seconds 1000\n",
-                "1": help_ + "a_timestamp_seconds 2000.5\n",
-            }
-        )
-        self.assertEqual(merged, help_ + "a_timestamp_seconds 2000.5\n")
+        for row in (tls.CERTIFICATE_NOT_AFTER, tls.CERTIFICATE_NOT_BEFORE):
+            self.assertEqual(self.merged(row, 2000, 1000, supervisor=True), 1000)
+        self.assertEqual(self.merged(acme.NEXT_ATTEMPT, 0, 2000, supervisor=True), 2000)
+
+    def test_everyGauge(self) -> None:
+        """
+        A gauge whose name or help says that it is a flag or a moment is not added up; each other
+        one is.
+        """
+        for row in ROWS:
+            if not isinstance(row, GaugeRow):
+                continue
+            single = row.help.startswith("Whether ") or "_timestamp_" in row.name
+            single = single or row is acme.FAILURES
+            self.assertEqual(row.merged != "sum", single, row.name)
+            self.assertEqual(self.merged(row, 1, 1, 1), 1 if single else 3, row.name)
 
     def test_oddLines(self) -> None:
         """

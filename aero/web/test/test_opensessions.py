@@ -4,6 +4,10 @@ Tests for L{aero.web.opensessions}.
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,7 +16,7 @@ from aero.auth.sessions import Sessions
 from aero.http.router import Router
 from aero.metrics import ROWS, Metrics, sessions
 from aero.testing.web import WebClient, WebResponse
-from aero.web.opensessions import MAX_LISTED, OpenSessionsEndpoint, Tunnel
+from aero.web.opensessions import MAX_LINES, MAX_LISTED, OpenSessionsEndpoint, Tunnel, summaryOf
 
 TOKEN = {b"Authorization": b"Bearer sesame"}
 
@@ -28,6 +32,8 @@ class OpenSessionsEndpointTests(SynchronousTestCase):
         self.metrics = Metrics(ROWS)
         self.revoked = Revocations()
         self.tunnels: list[Tunnel] = []
+        self.others: list[Any] = []
+        self.complete = True
         router = Router()
         router.addResource(
             "/session/open",
@@ -35,7 +41,7 @@ class OpenSessionsEndpointTests(SynchronousTestCase):
                 Sessions(["secret"], 60, "Lax", self.revoked),
                 self.metrics,
                 self.clock.seconds,
-                tunnels=lambda: self.tunnels,
+                gather=lambda: succeed(([summaryOf(self.tunnels), *self.others], self.complete)),
                 token="sesame",
             ),
         )
@@ -70,7 +76,7 @@ class OpenSessionsEndpointTests(SynchronousTestCase):
             made,
             self.metrics,
             self.clock.seconds,
-            tunnels=list,
+            gather=lambda: succeed(([], True)),
             token="",
         )
 
@@ -80,7 +86,7 @@ class OpenSessionsEndpointTests(SynchronousTestCase):
         """
         self.assertEqual(
             self.client.request(b"GET", "/session/open", TOKEN).json(),
-            {"count": 0, "sessions": []},
+            {"count": 0, "sessions": [], "complete": True},
         )
         self.tunnels = [
             Tunnel("a", "192.0.2.1", "tcp"),
@@ -94,6 +100,7 @@ class OpenSessionsEndpointTests(SynchronousTestCase):
             response.json(),
             {
                 "count": 2,
+                "complete": True,
                 "sessions": [
                     {
                         "sid": "b",
@@ -104,6 +111,92 @@ class OpenSessionsEndpointTests(SynchronousTestCase):
                 ],
             },
         )
+
+    def list(self) -> Any:
+        """
+        What an operator is shown.
+        """
+        return self.client.request(b"GET", "/session/open", TOKEN).json()
+
+    def test_withoutSession(self) -> None:
+        """
+        Tunnels without a session are listed by their client's address.
+        """
+        self.tunnels = [
+            Tunnel("", "192.0.2.1", "l2"),
+            Tunnel("", "192.0.2.1", "udp"),
+            Tunnel("", "192.0.2.2", "l2"),
+            Tunnel("a", "192.0.2.1", "l2"),
+        ]
+        value = self.list()
+        self.assertEqual(value["count"], 3)
+        self.assertEqual(
+            value["sessions"],
+            [
+                {"sid": None, "addresses": ["192.0.2.1"], "tunnels": {"l2": 1, "udp": 1}},
+                {"sid": None, "addresses": ["192.0.2.2"], "tunnels": {"l2": 1}},
+                {"sid": "a", "addresses": ["192.0.2.1"], "tunnels": {"l2": 1}},
+            ],
+        )
+
+    def test_merged(self) -> None:
+        """
+        What other processes have open is added up by session and address, also after a journey
+        as JSON.
+        """
+        self.tunnels = [Tunnel("a", "192.0.2.1", "tcp"), Tunnel("", "192.0.2.9", "l2")]
+        other = [
+            Tunnel("a", "192.0.2.2", "tcp"),
+            Tunnel("b", "192.0.2.3", "l2"),
+            Tunnel("", "192.0.2.9", "l2"),
+        ]
+        self.others = [json.loads(json.dumps(summaryOf(other)))]
+        self.assertEqual(
+            self.list(),
+            {
+                "count": 3,
+                "complete": True,
+                "sessions": [
+                    {"sid": None, "addresses": ["192.0.2.9"], "tunnels": {"l2": 2}},
+                    {"sid": "a", "addresses": ["192.0.2.1", "192.0.2.2"], "tunnels": {"tcp": 2}},
+                    {"sid": "b", "addresses": ["192.0.2.3"], "tunnels": {"l2": 1}},
+                ],
+            },
+        )
+        self.complete = False
+        self.assertIs(self.list()["complete"], False)
+
+    def test_malformed(self) -> None:
+        """
+        An answer that this version does not understand is left out, and the list is not complete.
+        """
+        self.tunnels = [Tunnel("a", "192.0.2.1", "tcp")]
+        malformed: list[Any] = [
+            None,
+            [],
+            {},
+            {"lines": [["x"]], "unlisted": 0},
+            {"lines": 3, "unlisted": 0},
+        ]
+        for other in malformed:
+            self.others = [other]
+            value = self.list()
+            self.assertEqual((value["count"], value["complete"]), (1, False), other)
+
+    def test_bounded(self) -> None:
+        """
+        The summary of one process is bounded, and what it leaves out is counted.
+        """
+        self.tunnels = [
+            Tunnel(f"{number}", f"192.0.2.{place}", "tcp")
+            for number in range(MAX_LINES)
+            for place in range(3)
+        ]
+        summary = summaryOf(self.tunnels)
+        self.assertLessEqual(len(summary["lines"]), MAX_LINES)
+        value = self.list()
+        self.assertEqual(value["count"], MAX_LINES)
+        self.assertEqual(len(value["sessions"]), MAX_LISTED)
 
     def test_many(self) -> None:
         """
