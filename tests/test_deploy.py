@@ -327,6 +327,93 @@ class ObservationTests(SynchronousTestCase):
         status, said = run(require("promtool"), "check", "rules", rules)
         self.assertEqual(status, 0, said)
 
+    def test_alerts(self) -> None:
+        """
+        Each alert about certificates, ACME, Redis, workers and readiness fires on what it is
+        about, and on nothing else.
+        """
+        after, before = (
+            f'aero_tls_certificate_not_{word}_timestamp_seconds{{name="pc"}}'
+            for word in ("after", "before")
+        )
+        day = 86_400
+        # Each case lasts three hours from the time 0: series with their values, and the alerts.
+        cases: list[tuple[dict[str, float | str], set[str]]] = [
+            ({"aero_ready": 1}, set()),
+            ({"aero_ready": 0}, {"AeroNotReady"}),
+            ({after: 60 * day, before: -30 * day}, set()),
+            ({after: 20 * day, before: -70 * day}, {"AeroCertificateExpires"}),
+            (
+                {after: 2 * day, before: -88 * day},
+                {"AeroCertificateExpires", "AeroCertificateExpiresSoon"},
+            ),
+            # A file for a year, and a certificate of seven days that is about to be renewed.
+            ({after: 60 * day, before: -300 * day}, set()),
+            ({after: 2 * day, before: -5 * day}, set()),
+            ({"aero_acme_placeholder": 1}, {"AeroCertificateMissing"}),
+            ({"aero_acme_placeholder": 0, "aero_acme_consecutive_failures": 1}, set()),
+            ({"aero_acme_consecutive_failures": 4}, {"AeroACMEFails"}),
+            (
+                {'aero_tls_certificate_reloads_total{outcome="failure"}': "0+1x200"},
+                {"AeroCertificateReloadFails"},
+            ),
+            ({'aero_tls_certificate_reloads_total{outcome="success"}': "0+1x200"}, set()),
+            ({"aero_redis_up": 0, "aero_redis_configured": 1}, {"AeroRedisAway"}),
+            ({"aero_redis_up": 0, "aero_redis_configured": 0}, set()),
+            ({"aero_redis_up": 1, "aero_redis_configured": 1}, set()),
+            ({"aero_workers": 3, "aero_workers_configured": 4}, {"AeroWorkersMissing"}),
+            ({"aero_workers": 4, "aero_workers_configured": 4}, set()),
+            ({"aero_workers": 0, "aero_workers_configured": 0}, set()),
+            ({"aero_worker_restarts_total": "0+1x200"}, {"AeroWorkersRestart"}),
+            ({"aero_worker_restarts_total": "1+0x200"}, set()),
+        ]
+        text = (DEPLOY / "prometheus" / "alerts.yml").read_text()
+        names = re.findall(r"- alert: (\w+)", text)
+        fired = set().union(*(alerts for _, alerts in cases))
+        covered = re.compile(r"Aero(?:Certificate|ACME|Redis|Worker|NotReady)")
+        self.assertEqual(fired, {name for name in names if covered.match(name)})
+        tests = []
+        for series, alerts in cases:
+            inputs = [
+                {
+                    "series": _named(name),
+                    "values": value if isinstance(value, str) else f"{value}x200",
+                }
+                for name, value in series.items()
+            ]
+            tests.append(
+                {
+                    "interval": "1m",
+                    "input_series": inputs,
+                    "promql_expr_test": [
+                        {
+                            "expr": "count by (alertname)(ALERTS{alertstate='firing'})",
+                            "eval_time": "3h",
+                            "exp_samples": [
+                                {"labels": f'{{alertname="{name}"}}', "value": 1}
+                                for name in sorted(alerts)
+                            ],
+                        }
+                    ],
+                }
+            )
+        directory = Path(tempfile.mkdtemp(prefix="aero-alerts-"))
+        shutil.copy(DEPLOY / "prometheus" / "alerts.yml", directory)
+        # JSON is YAML.
+        (directory / "test.yml").write_text(
+            json.dumps({"rule_files": ["alerts.yml"], "evaluation_interval": "1m", "tests": tests})
+        )
+        status, said = run(require("promtool"), "test", "rules", directory / "test.yml")
+        self.assertEqual(status, 0, said)
+
+
+def _named(series: str) -> str:
+    """
+    A series of one server.
+    """
+    name, _, labels = series.partition("{")
+    return f'{name}{{job="aero",instance="pc"{"," + labels if labels else "}"}'
+
 
 class HeaderTemplateTests(SynchronousTestCase):
     """

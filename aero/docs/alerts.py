@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from aero.metrics import dns, http, tcp
+from aero.metrics import acme, dns, fleet, http, tcp, tls, workers
+
+_AFTER, _BEFORE = tls.CERTIFICATE_NOT_AFTER.name, tls.CERTIFICATE_NOT_BEFORE.name
+_LEFT = f"({_AFTER} - time())"
 
 
 class Alert(NamedTuple):
@@ -68,6 +71,71 @@ ALERTS = (
         "15m",
         "warning",
         "DNS queries are refused because of the limit for one address.",
+    ),
+    Alert(
+        "AeroNotReady",
+        f"{workers.READY.name} == 0",
+        "10m",
+        "critical",
+        "/readyz has answered 503 for ten minutes: its body says which part is missing.",
+    ),
+    Alert(
+        "AeroCertificateExpires",
+        f"{_LEFT} < 0.25 * ({_AFTER} - {_BEFORE}) and {_LEFT} < {21 * 86_400}",
+        "1h",
+        "warning",
+        "Less than a quarter of the certificate's life is left, and no renewal has worked; the log"
+        " says why.",
+    ),
+    Alert(
+        "AeroCertificateExpiresSoon",
+        f"{_LEFT} < 0.1 * ({_AFTER} - {_BEFORE}) and {_LEFT} < {3 * 86_400}",
+        "5m",
+        "critical",
+        "The certificate expires within days; browsers will refuse the site.",
+    ),
+    Alert(
+        "AeroCertificateMissing",
+        f"{acme.PLACEHOLDER.name} == 1",
+        "15m",
+        "critical",
+        "There is no certificate from the CA yet, so browsers refuse the site; the log has the CA's"
+        " words.",
+    ),
+    Alert(
+        "AeroCertificateReloadFails",
+        f'increase({tls.RELOADS.name}{{outcome="failure"}}[1h]) > 0',
+        "0m",
+        "warning",
+        "A certificate could not be read or renewed; the one before stays in use.",
+    ),
+    Alert(
+        "AeroACMEFails",
+        f"{acme.FAILURES.name} >= 3",
+        "1h",
+        "warning",
+        "Orders for a certificate fail one after the other; the log has the CA's words.",
+    ),
+    Alert(
+        "AeroRedisAway",
+        f"{fleet.REDIS_UP.name} == 0 and {fleet.REDIS_CONFIGURED.name} == 1",
+        "2m",
+        "warning",
+        "Redis does not answer: limits hold for each process alone, as AERO_REDIS_AWAY_* say.",
+    ),
+    Alert(
+        "AeroWorkersMissing",
+        f"{workers.WORKERS.name} < {workers.WORKERS_CONFIGURED.name}",
+        "5m",
+        "warning",
+        "Fewer workers than configured accept connections; the log says why one does not start.",
+    ),
+    Alert(
+        "AeroWorkersRestart",
+        f"increase({workers.RESTARTS.name}[15m]) > 3",
+        "0m",
+        "critical",
+        "Workers end again and again, each time with its tunnels; the log has the status.",
     ),
     Alert(
         "AeroDescriptors",

@@ -1,21 +1,30 @@
 # -*- test-case-name: aero.docs.test.test_pages -*-
 """
-The metric catalogue as a Grafana dashboard: a row of panels for each area, a panel for each
-metric.
+A Grafana dashboard: twelve panels that a person looks at first, and below them the metric
+catalogue, with a folded row for each area and a panel for each metric.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from typing import Any
+import re
+import textwrap
+from collections import Counter
+from typing import Any, Sequence
 
-from aero.metrics import CounterRow, GaugeRow
+from aero.metrics import CounterRow, GaugeRow, Row
 from aero.metrics.catalogue import AREAS
+
+from .firstlook import FIRST_LOOK
 
 _WIDTH, _HEIGHT = 8, 7
 
 #: Of 24 columns.
 _COLUMNS = 24 // _WIDTH
+
+#: The most characters of a title.
+_TITLE = 70
 
 
 def dashboard() -> str:
@@ -23,24 +32,33 @@ def dashboard() -> str:
     The dashboard as JSON, to be imported as it is.
     """
     panels: list[dict[str, Any]] = []
-    top = 0
+    numbers = itertools.count(1)
+    for place, panel in enumerate(FIRST_LOOK):
+        queries = [
+            _target(chr(ord("A") + letter), query, legend)
+            for letter, (query, legend) in enumerate(panel.queries)
+        ]
+        panels.append(
+            _graph(
+                next(numbers), panel.title, panel.description, panel.unit, queries, _at(place, 0)
+            )
+        )
+    top = _rowsFor(len(FIRST_LOOK)) * _HEIGHT
     for area, rows in AREAS.items():
-        panels.append(_heading(len(panels) + 1, area, top))
+        heading = _heading(next(numbers), area, top)
+        titles = _titles(rows)
+        heading["panels"] = [
+            _panel(next(numbers), row, titles[row.name], _at(place, top + 1))
+            for place, row in enumerate(rows)
+        ]
+        panels.append(heading)
+        # Folded, a row takes one line.
         top += 1
-        for place, row in enumerate(rows):
-            line, column = divmod(place, _COLUMNS)
-            position = {
-                "x": column * _WIDTH,
-                "y": top + line * _HEIGHT,
-                "w": _WIDTH,
-                "h": _HEIGHT,
-            }
-            panels.append(_panel(len(panels) + 1, row, position))
-        top += -(-len(rows) // _COLUMNS) * _HEIGHT
     board = {
         "title": "aero",
         "uid": "aero",
-        "description": "Every metric of aero; written from its catalogue by python -m aero.docs.",
+        "description": "What a person looks at first, then every metric of aero in folded rows."
+        " Written by python -m aero.docs.",
         "tags": ["aero"],
         "schemaVersion": 39,
         "editable": True,
@@ -65,7 +83,7 @@ def expression(row: Any, quantile: float = 0.0) -> str:
     return f"histogram_quantile({quantile:g}, {buckets})"
 
 
-def _panel(number: int, row: Any, position: dict[str, int]) -> dict[str, Any]:
+def _panel(number: int, row: Any, title: str, position: dict[str, int]) -> dict[str, Any]:
     legend = " ".join(f"{{{{{label}}}}}" for label in row.labels) or row.name
     if isinstance(row, (CounterRow, GaugeRow)):
         targets = [_target("A", expression(row), legend)]
@@ -74,16 +92,59 @@ def _panel(number: int, row: Any, position: dict[str, int]) -> dict[str, Any]:
             _target(name, expression(row, quantile), f"p{quantile * 100:g}")
             for name, quantile in (("A", 0.5), ("B", 0.99))
         ]
+    return _graph(number, title, f"{row.name}: {row.help}", _unit(row), targets, position)
+
+
+def _graph(
+    number: int,
+    title: str,
+    description: str,
+    unit: str,
+    targets: list[dict[str, str]],
+    position: dict[str, int],
+) -> dict[str, Any]:
     return {
         "id": number,
         "type": "timeseries",
-        "title": row.name,
-        "description": row.help,
+        "title": title,
+        "description": description,
         "datasource": {"type": "prometheus", "uid": "${datasource}"},
         "gridPos": position,
-        "fieldConfig": {"defaults": {"unit": _unit(row), "min": 0}, "overrides": []},
+        "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
         "targets": targets,
     }
+
+
+def _titles(rows: Sequence[Row]) -> dict[str, str]:
+    """
+    A title in words for each metric of an area: the beginning of its help. Metrics that begin
+    alike have their names behind it.
+    """
+    found = {row.name: titleOf(row) for row in rows}
+    counts = Counter(found.values())
+    return {
+        name: title if counts[title] == 1 else f"{title} ({name})" for name, title in found.items()
+    }
+
+
+def titleOf(row: Row) -> str:
+    """
+    The beginning of a metric's help: the first clause, or the sentence where that is too little.
+    """
+    sentence = re.split(r"\.(?: |$)", row.help)[0]
+    clause = re.split(r"[,;:(]", sentence)[0].strip()
+    if clause.count(" ") < 2:
+        clause = sentence
+    return textwrap.shorten(clause, _TITLE, placeholder=" …")
+
+
+def _rowsFor(count: int) -> int:
+    return -(-count // _COLUMNS)
+
+
+def _at(place: int, top: int) -> dict[str, int]:
+    line, column = divmod(place, _COLUMNS)
+    return {"x": column * _WIDTH, "y": top + line * _HEIGHT, "w": _WIDTH, "h": _HEIGHT}
 
 
 def _unit(row: Any) -> str:
@@ -107,7 +168,7 @@ def _target(name: str, query: str, legend: str) -> dict[str, str]:
 
 def _heading(number: int, title: str, top: int) -> dict[str, Any]:
     position = {"x": 0, "y": top, "w": 24, "h": 1}
-    return {"id": number, "type": "row", "title": title, "gridPos": position, "collapsed": False}
+    return {"id": number, "type": "row", "title": title, "gridPos": position, "collapsed": True}
 
 
 def _dataSource() -> dict[str, str]:

@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -17,6 +18,9 @@ from aero.metrics.catalogue import ROWS
 from aero.policy.headers import ResponseHeaders
 from aero.settings import GROUPS, rowsOf
 from aero.usage import configurationPage
+
+#: What the client library measures of a process.
+PROCESS = {"cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds"}
 
 TREE = Path(__file__).parents[3]
 
@@ -63,25 +67,77 @@ class PagesTests(SynchronousTestCase):
         said = [line for line in lines if line and not line.startswith("#")]
         self.assertEqual(said, ["AERO_DOMAIN=localhost"])
 
-    def test_everyMetricHasAPanel(self) -> None:
+    def panels(self) -> tuple[list[Any], list[Any]]:
         """
-        The dashboard is JSON with a panel for each metric, none on top of another.
+        The panels of the dashboard that are seen at once, and its folded rows.
         """
         panels = json.loads(pages()["deploy/grafana/aero.json"])["panels"]
-        titles = [panel["title"] for panel in panels if panel["type"] == "timeseries"]
-        self.assertEqual(titles, [row.name for row in ROWS])
-        places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
-        self.assertEqual(len(places), len(set(places)))
+        rows = [panel for panel in panels if panel["type"] == "row"]
+        return [panel for panel in panels if panel["type"] != "row"], rows
 
-    def test_alertsNameMetrics(self) -> None:
+    def test_firstLook(self) -> None:
         """
-        Every metric of aero that an alert names exists.
+        Twelve panels come first, titled in words; everything else is folded.
+        """
+        first, rows = self.panels()
+        self.assertEqual(len(first), 12)
+        self.assertTrue(all(row["collapsed"] for row in rows))
+        lowest = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in first)
+        self.assertTrue(all(row["gridPos"]["y"] >= lowest for row in rows))
+
+    def test_everyMetricHasAPanel(self) -> None:
+        """
+        The dashboard has a panel for each metric in a folded row, with its name in the
+        description.
+        """
+        _, rows = self.panels()
+        inside = [panel for row in rows for panel in row["panels"]]
+        names = [panel["description"].partition(":")[0] for panel in inside]
+        self.assertEqual(names, [row.name for row in ROWS])
+
+    def test_titles(self) -> None:
+        """
+        Titles are words, and no two of one row are the same.
+        """
+        first, rows = self.panels()
+        for panels in (first, *(row["panels"] for row in rows)):
+            titles = [panel["title"] for panel in panels]
+            self.assertEqual(len(set(titles)), len(titles))
+            for title in titles:
+                self.assertGreaterEqual(title.count(" "), 1, title)
+                self.assertRegex(title, r"^[A-Z]", title)
+
+    def test_places(self) -> None:
+        """
+        No panel is on top of another, and no two have one number.
+        """
+        first, rows = self.panels()
+        for panels in ([*first, *rows], *(row["panels"] for row in rows)):
+            places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
+            self.assertEqual(len(places), len(set(places)))
+        everything = [*first, *rows, *(panel for row in rows for panel in row["panels"])]
+        numbers = [panel["id"] for panel in everything]
+        self.assertEqual(len(numbers), len(set(numbers)))
+
+    def test_namesMetrics(self) -> None:
+        """
+        Every metric that an alert or a panel names exists.
+        """
+        known = {row.name for row in ROWS} | {f"{row.name}_bucket" for row in ROWS}
+        known |= {f"process_{name}" for name in PROCESS}
+        for name in ("deploy/prometheus/alerts.yml", "deploy/grafana/aero.json"):
+            text = re.sub(r'"description": .*', "", pages()[name])
+            found = set(re.findall(r"\b(?:aero_|l2_|dns_|http_|tcp_|process_)[a-z0-9_]+", text))
+            self.assertTrue(found)
+            self.assertEqual({each for each in found if each not in known}, set(), name)
+
+    def test_alertsCover(self) -> None:
+        """
+        Certificates, ACME, Redis, workers and readiness have alerts.
         """
         rules = pages()["deploy/prometheus/alerts.yml"]
-        known = {row.name for row in ROWS} | {f"{row.name}_bucket" for row in ROWS}
-        named = re.findall(r"(?:rate\(|sum\()([a-z0-9_]+)", rules)
-        self.assertTrue(named)
-        self.assertEqual(set(named) - known, set())
+        for words in ("CertificateExpires", "ACMEFails", "RedisAway", "WorkersMissing", "NotReady"):
+            self.assertIn(f"alert: Aero{words}\n", rules)
 
 
 class HeaderTemplateTests(SynchronousTestCase):
