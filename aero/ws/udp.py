@@ -88,6 +88,13 @@ class UDPProtocol(RelaySocketProtocol, BatchingProtocol):
         """
         return None if self._relay is None else self._relay.key
 
+    @property
+    def isAdmitted(self) -> bool:
+        """
+        Whether it has a relay session.
+        """
+        return self._relay is not None
+
     # -- the beginning
 
     def sessionStarted(self) -> None:
@@ -353,10 +360,11 @@ class UDPEndpoint(WebSocketEndpoint):
 
     def clients(self) -> Iterator[tuple[str, str]]:
         """
-        Of each WebSocket, the session that its token is of, if any, and the client's address.
+        Of each WebSocket that was admitted, the session that its token is of, if any, and the
+        client's address.
         """
         for protocol in self.factory.open:
-            if isinstance(protocol, UDPProtocol):
+            if isinstance(protocol, UDPProtocol) and protocol.isAdmitted:
                 yield protocol.key or "", protocol.client.ip
 
     def endSession(self, sid: str) -> None:

@@ -277,6 +277,16 @@ class AuthTests(UDPTestCase):
         client.lose()
         self.assertEqual(list(self.endpoint.clients()), [])
 
+    def test_listedWithoutToken(self) -> None:
+        """
+        They also see who was admitted without one.
+        """
+        self.make()
+        client = self.connect()
+        self.assertEqual(list(self.endpoint.clients()), [("", "198.51.100.7")])
+        client.lose()
+        self.assertEqual(list(self.endpoint.clients()), [])
+
     def test_revoked(self) -> None:
         """
         The end of a gateway session is the end of its relay session.
