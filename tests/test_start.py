@@ -386,6 +386,46 @@ class StateTests(SynchronousTestCase):
             if path.is_file() and path.suffix not in (".crt",):
                 self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path)
 
+    def test_damage(self) -> None:
+        """
+        A state directory that was restored badly stops the start with a sentence about the file,
+        or is mended; lax modes are closed and named in the log.
+        """
+        state = Path(self.mktemp()).absolute()
+        first = Aero(*edgeOptions(), state=state)
+        self.assertEqual(first.stop(), 0)
+        secret, key = state / "session-secret", state / "ca" / "root.key"
+        for path, damage, words in (
+            (secret, lambda whole: whole[:43], "cut short"),
+            (secret, lambda whole: whole[:16], "cut short"),
+            (secret, lambda whole: b"", "empty"),
+            (key, lambda whole: whole[:100], "Restore it and root.key"),
+            (key, lambda whole: b"", "Restore it and root.key"),
+            (state / "ca" / "root.crt", lambda whole: whole[:100], "Restore it and root.key"),
+        ):
+            whole = path.read_bytes()
+            path.write_bytes(damage(whole))
+            result = run(*edgeOptions(), AERO_STATE_DIR=str(state))
+            path.write_bytes(whole)
+            self.assertEqual(result.returncode, 1, path)
+            told = [line for line in result.stderr.splitlines() if line.startswith("aero: ")]
+            self.assertEqual(len(told), 1, result.stderr)
+            self.assertIn(words, told[0])
+            self.assertIn(str(path.parent), told[0])
+            self.assertNotIn("Traceback", result.stderr)
+        (state / "ca").chmod(0o755)
+        (state / "ca" / "site.pem").write_bytes(b"nonsense")
+        for path in (secret, key, state / "ca" / "site.pem"):
+            path.chmod(0o644)
+        second = Aero(*edgeOptions(), state=state)
+        self.addCleanup(second.kill)
+        self.assertEqual(request(second, "GET", "/healthz").status, 200)
+        self.assertEqual(second.stop(), 0)
+        for path in (secret, key, state / "ca", state / "ca" / "site.pem"):
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path)
+            closed = [line for line in second.log if f"Closed the state file {path} " in line]
+            self.assertEqual(len(closed), 1, path)
+
     def test_givenSecret(self) -> None:
         """
         Two processes with the same SESSION_SECRET accept each other's cookies, and no secret

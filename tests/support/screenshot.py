@@ -54,7 +54,10 @@ def main(directory: Path) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     server = Aero(
-        *edgeOptions(), TCP_ALLOW_PRIVATE_IPS="1", DNS_UPSTREAMS=f"127.0.0.1:{freePort()}"
+        *edgeOptions(),
+        TCP_ALLOW_PRIVATE_IPS="1",
+        DNS_UPSTREAMS=f"127.0.0.1:{freePort()}",
+        ALLOW_UDP_CIDRS="192.0.2.0/24",
     )
     try:
         take(Browser(server), directory)
