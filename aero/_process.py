@@ -5,6 +5,7 @@ The process around the composition: log observer, signals, the ready line, the d
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 from typing import Any, Callable, Iterable, Protocol, Sequence
@@ -19,6 +20,9 @@ from twisted.python.components import Componentized
 from aero._launch import Launch
 from aero.errors import StartError
 from aero.log import Caution, SecurityWarning
+
+#: What the operator is told about an error that nobody foresaw.
+UNEXPECTED = "the server cannot start because of an unexpected error; its log has the reason"
 
 
 class Drainable(Protocol):
@@ -145,7 +149,12 @@ class ServerProcess(MultiService):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stopSignalled)
         signal.signal(signal.SIGHUP, self._reloadSignalled)
-        lines = list(self._ready())
+        try:
+            lines = list(self._ready())
+        except Exception:  # noqa: BLE001 (whatever it is, nobody must wait for a ready line)
+            self.log.failure("The server cannot start")
+            endStart(self._reactor, self._launch, UNEXPECTED)
+            return
         if lines:
             tellReady(self._launch, self.log, lines)
         for notice in self._notices:
@@ -179,6 +188,18 @@ class ServerProcess(MultiService):
 
     def _reloadSignalled(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self._reload)
+
+
+def endStart(reactor: Any, launch: Launch, sentence: str, status: int = 1) -> None:
+    """
+    End a process that runs already and cannot start.
+
+    @param sentence: See L{Launch.failed}.
+    @param status: Its exit status, which twistd would replace with 0.
+    """
+    launch.failed(sentence, status)
+    reactor.addSystemEventTrigger("after", "shutdown", os._exit, status)
+    reactor.stop()
 
 
 def tellReady(launch: Launch, log: Logger, lines: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from twisted.web.resource import IResource
 import aero
 from aero._launch import Launch
 from aero._page import packagedPage
-from aero._process import ServerProcess, tellReady
+from aero._process import ServerProcess, endStart, tellReady
 from aero.errors import ConfigurationError
 from aero.files.static import StaticTree
 from aero.fleet.workers.supervisor import Supervisor
@@ -310,7 +310,7 @@ class Aero(Parts):
             metrics=self.metrics,
             grace=server.drainDelay + self._grace + KILL_AFTER,
             ready=partial(tellReady, launch, ServerProcess.log),
-            failed=partial(self._startFailed, launch),
+            failed=partial(endStart, self.reactor, launch),
             errors=launch.errorsTo(log) if launch.inBackground else None,
         )
         return ServerProcess(
@@ -342,14 +342,6 @@ class Aero(Parts):
         """
         with suppress(ReactorNotRunning):  # as it is at the end of every drain
             self.reactor.stop()
-
-    def _startFailed(self, launch: Launch, status: int) -> None:
-        """
-        The first worker has said why; end the same way.
-        """
-        launch.failed("", status)
-        self.reactor.addSystemEventTrigger("after", "shutdown", os._exit, status)
-        self.reactor.stop()
 
     def observer(self, stream: IO[str]) -> ILogObserver:
         """

@@ -5,6 +5,8 @@ Tests for the process around the composition.
 from __future__ import annotations
 
 import io
+import os
+import signal
 from typing import Any
 
 from twisted.application.service import Application, IService, Service
@@ -14,7 +16,7 @@ from twisted.logger import ILogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero._launch import Launch
-from aero._process import ServerProcess
+from aero._process import UNEXPECTED, ServerProcess
 from aero.errors import StartError
 from aero.log import observerFor
 
@@ -154,6 +156,24 @@ class ServerProcessTests(SynchronousTestCase):
         error = self.assertRaises(SystemExit, self.make(Taken()).privilegedStartService)
         self.assertEqual(error.code, 1)
         self.assertEqual(self.stderr.getvalue(), "aero: cannot listen on port 1\n")
+
+    def test_unexpected(self) -> None:
+        """
+        An error that nobody foresaw ends the process with a sentence too, and the log has it.
+        """
+
+        def broken() -> list[str]:
+            raise RuntimeError("broken")
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        triggers: list[Any] = []
+        self.patch(self.reactor, "addSystemEventTrigger", lambda *what: triggers.append(what))
+        self.patch(self.reactor, "stop", lambda: triggers.append("stop"))
+        self.make(ready=broken)._reactorStarted()
+        self.assertEqual(self.stderr.getvalue(), f"aero: {UNEXPECTED}\n")
+        self.assertEqual(triggers, [("after", "shutdown", os._exit, 1), "stop"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_logObserver(self) -> None:
         """

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from aero.metrics import Metrics
 from aero.metrics import workers as rows
@@ -88,7 +89,7 @@ class Supervisor(Service):
         metrics: Metrics,
         grace: float,
         ready: Callable[[Sequence[str]], None],
-        failed: Callable[[int], None],
+        failed: Callable[[str, int], None],
         errors: Callable[[bytes], None] | None = None,
     ) -> None:
         """
@@ -102,8 +103,8 @@ class Supervisor(Service):
         @param grace: Seconds that a worker has to end once it was asked to.
         @param ready: Called when all workers are ready, with the lines that the first one would
             print.
-        @param failed: Called with an exit status when the first worker cannot start: the rest
-            would not either.
+        @param failed: Called when the first worker cannot start: the rest would not either. Gets
+            the reason, empty where the worker has printed it, and an exit status.
         @param errors: Takes what workers write to standard error, if that is not to be the
             supervisor's own.
         """
@@ -149,7 +150,7 @@ class Supervisor(Service):
         Start the workers. The first one begins alone: it makes the keys that the others find.
         """
         super().startService()  # type: ignore[no-untyped-call]
-        self._reactor.callWhenRunning(self._begin)
+        self._reactor.callWhenRunning(lambda: self._begin().addErrback(self._cannotBegin))
 
     @inlineCallbacks
     def stopService(self) -> Any:
@@ -229,6 +230,11 @@ class Supervisor(Service):
 
     # -- private
 
+    def _cannotBegin(self, failure: Failure) -> None:
+        self._log.failure("The workers cannot be started", failure)
+        self._stopping = True
+        self._failed(f"the workers cannot be started: {failure.getErrorMessage()}", 1)
+
     @inlineCallbacks
     def _begin(self) -> Any:
         first = self._start(0)
@@ -237,7 +243,7 @@ class Supervisor(Service):
             if not self._stopping:
                 status = yield first.whenEnded()
                 self._stopping = True
-                self._failed(abs(status) or 1)
+                self._failed("", abs(status) or 1)
             return
         yield DeferredList([self._start(number).whenReady() for number in range(1, self._count)])
         if not self._stopping:

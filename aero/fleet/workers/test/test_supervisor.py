@@ -146,7 +146,7 @@ class SupervisorTests(SynchronousTestCase):
         self.reactor = FakeReactor()
         self.metrics = Metrics(ROWS)
         self.said: list[str] = []
-        self.failed: list[int] = []
+        self.failed: list[tuple[str, int]] = []
         self.supervisor = Supervisor(
             self.reactor,
             count=2,
@@ -157,7 +157,7 @@ class SupervisorTests(SynchronousTestCase):
             metrics=self.metrics,
             grace=10.0,
             ready=self.said.extend,
-            failed=self.failed.append,
+            failed=lambda *why: self.failed.append(why),
         )
 
     def start(self) -> list[FakeProcess]:
@@ -204,8 +204,21 @@ class SupervisorTests(SynchronousTestCase):
         self.supervisor.startService()
         self.reactor.processes[0].end(2)
         self.reactor.advance(60)
-        self.assertEqual(self.failed, [2])
+        self.assertEqual(self.failed, [("", 2)])
         self.assertEqual(len(self.reactor.processes), 1)
+
+    def test_cannotSpawn(self) -> None:
+        """
+        Workers that the system does not start end the start with the reason.
+        """
+
+        def spawnProcess(*arguments: Any, **options: Any) -> None:
+            raise OSError("no more processes")
+
+        self.patch(self.reactor, "spawnProcess", spawnProcess)
+        self.supervisor.startService()
+        self.assertEqual(self.failed, [("the workers cannot be started: no more processes", 1)])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_restarts(self) -> None:
         """
