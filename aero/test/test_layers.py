@@ -28,7 +28,7 @@ ROWS = (
     ("dns", "tls", "fleet"),
     ("lan",),
     ("http", "tunnel"),
-    ("web", "files", "ws", "rtc", "_page", "_process"),
+    ("web", "files", "ws", "rtc", "_page", "_process", "_launch"),
     ("services", "usage", "_reactor"),
     ("app", "docs", "smoke"),
     ("tap",),
