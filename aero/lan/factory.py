@@ -24,6 +24,7 @@ from aero.policy.forwards import ForwardMap
 from aero.policy.guestegress import DomainRules, GuestEgress, GuestRules
 from aero.policy.hosts import HostPatterns
 from aero.policy.profiles import PROFILES, Profile
+from aero.policy.quota import MakeBuckets, localBuckets
 from aero.settings.lan import LANSettings
 from aero.settings.lanegress import LANEgressSettings
 from aero.settings.tcp import EgressSettings
@@ -33,6 +34,7 @@ from aero.stack.tcp.config import TCPConfig
 from aero.wire.ethernet import HEADER
 from aero.wire.ipv4 import addressText
 
+from .dnsrates import QuestionRates
 from .driver import StackDriver
 from .flowlog import FlowLog
 from .lan import LAN
@@ -85,6 +87,7 @@ class LANFactory:
         randomness: Callable[[int], bytes] = os.urandom,
         fullAddresses: bool = False,
         openSocket: OpenSocket = openSocket,
+        makeBuckets: MakeBuckets = localBuckets,
     ) -> None:
         """
         @param dns: Answers the questions of guests.
@@ -94,6 +97,7 @@ class LANFactory:
         @param maxFrame: Bytes of one Ethernet frame that a tunnel carries.
         @param fullAddresses: Whether the log has whole addresses.
         @param openSocket: Makes UDP sockets; a replacement for tests.
+        @param makeBuckets: Makes token buckets, which several processes may share.
         @raise ConfigurationError: The settings contradict each other.
         """
         self.settings = settings
@@ -107,6 +111,7 @@ class LANFactory:
         self._resolver = resolver
         self._randomness = randomness
         self._openSocket = openSocket
+        self._questions = QuestionRates(settings, metrics, makeBuckets)
         self._log = FlowLog(
             reactor, metrics, rate=lanEgress.flowLogRate, fullAddresses=fullAddresses
         )
@@ -181,7 +186,7 @@ class LANFactory:
             reactor.seconds,
             stack.addresses.owned,
         )
-        lan.dns = GuestDNS(lan, self._dns)
+        lan.dns = GuestDNS(lan, self._dns, self._questions)
         lan.listenUDP(SERVER_PORT, lan.dhcp)
         lan.listenUDP(DNS_PORT, DNSDatagrams(lan.dns))
         lan.listenTCP(DNS_PORT, DNSFactory(lan.dns, reactor))

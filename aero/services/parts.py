@@ -123,6 +123,7 @@ class Parts:
             lanEgress=settings.lanEgress,
             maxFrame=settings.l2.maxFramePayload,
             fullAddresses=settings.server.logFullAddresses,
+            makeBuckets=self.fleet.makeBuckets,
         )
 
     def makeDestinationPolicy(self) -> DestinationPolicy:
