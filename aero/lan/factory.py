@@ -19,12 +19,13 @@ from aero.dns.engine import DNSEngine
 from aero.errors import ConfigurationError
 from aero.metrics import Metrics
 from aero.metrics import lan as rows
+from aero.net.commons import Commons
 from aero.net.resolver import Resolver
 from aero.policy.forwards import ForwardMap
 from aero.policy.guestegress import DomainRules, GuestEgress, GuestRules
 from aero.policy.hosts import HostPatterns
 from aero.policy.profiles import PROFILES, Profile
-from aero.policy.quota import MakeBuckets, localBuckets
+from aero.policy.quota import MakeBuckets, addressKey, localBuckets
 from aero.settings.lan import LANSettings
 from aero.settings.lanegress import LANEgressSettings
 from aero.settings.tcp import EgressSettings
@@ -88,6 +89,7 @@ class LANFactory:
         fullAddresses: bool = False,
         openSocket: OpenSocket = openSocket,
         makeBuckets: MakeBuckets = localBuckets,
+        commons: Commons | None = None,
     ) -> None:
         """
         @param dns: Answers the questions of guests.
@@ -98,8 +100,10 @@ class LANFactory:
         @param fullAddresses: Whether the log has whole addresses.
         @param openSocket: Makes UDP sockets; a replacement for tests.
         @param makeBuckets: Makes token buckets, which several processes may share.
+        @param commons: What all clients share.
         @raise ConfigurationError: The settings contradict each other.
         """
+        self._commons = Commons(reactor, metrics) if commons is None else commons
         self.settings = settings
         self.plan = networkPlan(settings, maxFrame)
         self.rules = guestRules(lanEgress, egress, self.plan)
@@ -158,6 +162,7 @@ class LANFactory:
             now=reactor.seconds(),
             randomness=self._randomness,
         )
+        share = self._commons.turns.turn(addressKey(peer.address))
         lan = self.lan(
             peer=peer,
             plan=self.plan,
@@ -168,7 +173,7 @@ class LANFactory:
             outside=self._outside,
             resolver=self._resolver,
             log=self._log,
-            makeDriver=lambda dispatch: StackDriver(stack, reactor, port, dispatch),
+            makeDriver=lambda dispatch: StackDriver(stack, reactor, port, dispatch, share),
             stopped=self._stopped,
         )
         lan.nat = self.natFactory(lan)

@@ -90,6 +90,7 @@ class GatewayService(Service):
             settings=parts.settings.tcp,
             dialer=parts.dialer,
             slots=parts.slots,
+            commons=parts.commons,
         )
         return (
             TCPEndpoint(protocol=self._tcpProtocol, **shared),

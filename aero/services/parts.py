@@ -23,6 +23,7 @@ from aero.errors import ConfigurationError
 from aero.fleet.workers.member import Member
 from aero.lan.factory import LANFactory
 from aero.metrics import ROWS, Metrics
+from aero.net.commons import Commons
 from aero.net.dialer import Dialer
 from aero.net.proxied import ProxiedFactory
 from aero.net.resolver import Resolver, SystemResolver
@@ -124,6 +125,7 @@ class Parts:
             maxFrame=settings.l2.maxFramePayload,
             fullAddresses=settings.server.logFullAddresses,
             makeBuckets=self.fleet.makeBuckets,
+            commons=self.commons,
         )
 
     def makeDestinationPolicy(self) -> DestinationPolicy:
@@ -270,6 +272,13 @@ class Parts:
         The live metrics.
         """
         return Metrics(ROWS, process=True)
+
+    @cached_property
+    def commons(self) -> Commons:
+        """
+        What all clients share.
+        """
+        return Commons(self.reactor, self.metrics, self.settings.shares)
 
     @cached_property
     def state(self) -> StateDirectory:
@@ -466,6 +475,7 @@ class Parts:
             metrics=self.metrics,
             captures=captures,
             fullAddresses=self.settings.server.logFullAddresses,
+            commons=self.commons,
         )
 
     @cached_property

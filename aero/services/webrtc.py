@@ -119,6 +119,7 @@ class WebRTC:
                 gate=parts.relayGate,
                 clock=parts.reactor,
                 metrics=parts.metrics,
+                commons=parts.commons,
                 protocol=protocol,
             ),
         )

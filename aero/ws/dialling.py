@@ -6,11 +6,12 @@ C{/tcp-mux}.
 
 from __future__ import annotations
 
-from typing import ClassVar, TypedDict, Unpack
+from typing import ClassVar, NotRequired, TypedDict, Unpack
 
 from twisted.internet.interfaces import IReactorTime
 
 from aero.metrics import Metrics
+from aero.net.commons import Commons
 from aero.net.dialer import Dialer
 from aero.settings.tcp import TCPSettings
 from aero.tunnel.slots import TunnelSlots
@@ -29,6 +30,7 @@ class DiallingParts(TypedDict):
     @ivar settings: The limits.
     @ivar dialer: The way to targets.
     @ivar slots: How many connections a session may have, over all such endpoints.
+    @ivar commons: What all clients share.
     """
 
     gate: UpgradeGate
@@ -37,6 +39,7 @@ class DiallingParts(TypedDict):
     settings: TCPSettings
     dialer: Dialer
     slots: TunnelSlots
+    commons: NotRequired[Commons]
 
 
 class DiallingEndpoint(WebSocketEndpoint):
@@ -70,4 +73,5 @@ class DiallingEndpoint(WebSocketEndpoint):
             maxMessageBytes=self.settings.maxMessageBytes,
             pingInterval=self.settings.pingInterval,
             pingTimeout=self.settings.pingTimeout,
+            commons=parts.get("commons"),
         )

@@ -12,6 +12,7 @@ Nothing that happens to a stream closes the WebSocket. These do::
     1001  server is shutting down   the process stops
     1002                            a WebSocket frame breaks the rules, or a mux frame is too long
     1003                            a text message
+    1008  too many messages without effect     see aero.net.allowance
     1009                            a WebSocket frame or message is too long
 
 after which nothing that the client sent is looked at, and all streams are dropped. When the
@@ -41,10 +42,11 @@ from aero.tunnel.streams.stream import MuxStream, congestedBytes
 from aero.tunnel.streams.target import MuxTarget
 from aero.wire import tcpmux
 from aero.wire.tcpmux import SUBPROTOCOL, Error, ErrorCode, Frame, FrameDecoder, Open
-from aero.wire.websocket import ABNORMAL, PROTOCOL_ERROR
+from aero.wire.websocket import ABNORMAL, BINARY, PROTOCOL_ERROR, Event
 
 from .dialling import DiallingEndpoint, DiallingParts
 from .handshake import Accepted
+from .muxopening import errorFor, giveUp, offeredProtocols, refusalIn
 from .protocol import AeroWebSocketProtocol, Closed
 
 #: Bytes of replies that may wait for a client that does not read.
@@ -52,8 +54,11 @@ _MAX_REPLY_BYTES = 65_536
 #: Who stopped reading the client: slow targets, or replies that it does not read.
 _BY_TARGETS, _BY_REPLIES = 1, 2
 
-_MAX_OFFER_BYTES, _MAX_OFFERS = 4_096, 32
-_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+#: Events of this endpoint's own: a mux frame, and one that breaks the rules.
+_FRAME, _FAILED = 0x100, 0x101
+#: Frames that lead to nothing by themselves.
+_WITHOUT_EFFECT = (tcpmux.PING, tcpmux.PONG, tcpmux.ERROR)
+
 
 #: What a stream is told whose session or address has its share of connections.
 _NO_SLOT = "session max connections exceeded"
@@ -114,19 +119,49 @@ class MuxProtocol(AeroWebSocketProtocol):
         """
         Bytes of the frame stream. Extend L{streamRequested} instead.
         """
+        self.eventsReceived(self.expand([(BINARY, payload)]))
+
+    def expand(self, events: list[Event]) -> Sequence[Event]:
+        """
+        Cut messages into mux frames, of which one message may hold thousands.
+        """
+        found: list[Any] = []
         decoder = self._decoder
+        for event in events:
+            if event[0] != BINARY:
+                found.append(event)
+                continue
+            self.factory.messagesUp.inc()
+            self.factory.bytesUp.inc(len(event[1]))
+            found += [(_FRAME, frame) for frame in decoder.receive(event[1])]
+            if decoder.failed:
+                found.append((_FAILED, b""))
+                break
+        return found
+
+    def eventsReceived(self, events: Sequence[Any]) -> None:
+        """
+        Take mux frames, and the other events between them.
+        """
         sender = self._sender
         sender.cork()
-        for frame in decoder.receive(payload):
-            if frame.kind == tcpmux.DATA:
+        for event in events:
+            kind, frame = event
+            if kind != _FRAME:
+                sender.uncork()
+                if kind == _FAILED:
+                    self.failConnection(PROTOCOL_ERROR)
+                else:
+                    super().eventsReceived((event,))
+                sender.cork()
+            elif frame.kind == tcpmux.DATA:
                 self._dataReceived(frame)
             else:
                 self._controlReceived(frame)
-            if self._over:
-                return
+            if self._over or self._discarding:
+                break
         sender.uncork()
-        if decoder.failed:
-            self.failConnection(PROTOCOL_ERROR)
+        if self._over:
             return
         self._pressure.readHandled()
         if sender.repliedBytes > _MAX_REPLY_BYTES and self._sendingIsPaused:
@@ -197,6 +232,8 @@ class MuxProtocol(AeroWebSocketProtocol):
         Data of a stream, or one more piece of it. What is wrong with a frame is said once.
         """
         if frame.begins:
+            if not frame.payload and not self.mayGoOn():
+                return
             stream = self._find(frame.streamId)
             if stream is None:
                 self._sendError(frame.streamId, ErrorCode.UNKNOWN_STREAM, "unknown stream")
@@ -218,6 +255,8 @@ class MuxProtocol(AeroWebSocketProtocol):
             self.frame_OPEN(frame.streamId, frame.payload)
         elif kind == tcpmux.CLOSE:
             self.frame_CLOSE(frame.streamId, frame.payload)
+        elif kind in _WITHOUT_EFFECT and not self.mayGoOn():
+            return
         elif kind == tcpmux.PING:
             self._sender.send(tcpmux.encodeFrame(tcpmux.PONG, frame.streamId, frame.payload))
         elif kind not in (tcpmux.PONG, tcpmux.ERROR):
@@ -243,14 +282,14 @@ class MuxProtocol(AeroWebSocketProtocol):
             self._sendError(streamId, ErrorCode.PROTOCOL_ERROR, "Invalid OPEN payload")
             return
         approval = ensureDeferred(endpoint.dialer.approve(wanted.host, wanted.port))
-        refused = _refusalIn(approval)
+        refused = refusalIn(approval)
         if refused is not None:
-            self._sendError(streamId, *_errorFor(refused))
+            self._sendError(streamId, *errorFor(refused))
             return
         assert self.session is not None
         lease = endpoint.slots.acquire(self.session.sid, self.client.ip)
         if lease is None:
-            _giveUp(approval)
+            giveUp(approval)
             self._sendError(streamId, ErrorCode.STREAM_LIMIT_EXCEEDED, _NO_SLOT)
             return
         self._open(streamId, wanted, approval, lease)
@@ -261,6 +300,7 @@ class MuxProtocol(AeroWebSocketProtocol):
         """
         stream = self._find(streamId)
         if stream is None:
+            self.mayGoOn()
             return
         try:
             flags = tcpmux.decodeClose(payload)
@@ -280,6 +320,8 @@ class MuxProtocol(AeroWebSocketProtocol):
         return None if stream is None or stream.state == CLOSED else stream
 
     def _sendError(self, streamId: int, code: int, message: str) -> None:
+        if not self.mayGoOn():
+            return
         self.errorSent(code)
         payload = Error(code, message).encode()
         self._sender.send(tcpmux.encodeFrame(tcpmux.ERROR, streamId, payload))
@@ -324,7 +366,7 @@ class MuxProtocol(AeroWebSocketProtocol):
                 return
             approved = await approval
         finally:
-            _giveUp(approval)
+            giveUp(approval)
         settings = self.endpoint.settings
         target = MuxTarget(
             self.clock,
@@ -348,8 +390,10 @@ class MuxProtocol(AeroWebSocketProtocol):
     def _openingFailed(self, failure: Failure, stream: MuxStream, lease: Lease) -> None:
         lease.release()
         problem = failure.value
+        if not isinstance(problem, CancelledError) and not self.mayGoOn():
+            return
         if isinstance(problem, Refused):
-            stream.fail(*_errorFor(problem))
+            stream.fail(*errorFor(problem))
         elif isinstance(problem, DialFailed) and problem.reason == "timeout":
             stream.fail(ErrorCode.DIAL_FAILED, "TCP connect timeout")
         else:
@@ -452,62 +496,3 @@ class MuxEndpoint(DiallingEndpoint):
         lease = self.leases.pop(stream, None)
         if lease is not None:
             lease.release()
-
-
-def offeredProtocols(lines: Sequence[bytes]) -> list[str]:
-    """
-    Read C{Sec-WebSocket-Protocol} (section 13.1).
-
-    @param lines: Its lines, unmerged.
-    @return: The names offered; none where the header is absent or empty.
-    @raise Refused: It is too long, or not a list of tokens.
-    """
-    text = ",".join(line.decode("latin-1") for line in lines)
-    if not text.strip(" \t,"):
-        return []
-    names = [name.strip(" \t") for name in text.split(",")]
-    if (
-        sum(map(len, lines)) > _MAX_OFFER_BYTES
-        or len(names) > _MAX_OFFERS
-        or not all(name and _TOKEN.issuperset(name) for name in names)
-    ):
-        raise Refused(
-            400, "bad_request", "Invalid Sec-WebSocket-Protocol header", reason="subprotocol"
-        )
-    return names
-
-
-def _refusalIn(approval: Deferred[ApprovedTarget]) -> Refused | None:
-    """
-    The refusal of the policy, where it did not even have to ask for the name.
-    """
-    result = getattr(approval, "result", None)
-    if isinstance(result, Failure) and isinstance(result.value, Refused):
-        refused = result.value
-        if refused.reason != "lookup":
-            _giveUp(approval)
-            return refused
-    return None
-
-
-def _giveUp(approval: Deferred[ApprovedTarget]) -> None:
-    """
-    Whatever comes of an approval, nobody wants it any more.
-    """
-    approval.addErrback(lambda failure: None)
-    approval.cancel()
-
-
-def _errorFor(refused: Refused) -> tuple[int, str]:
-    """
-    The error that a refusal is on a stream (section 11.4).
-    """
-    if refused.reason == "lookup":
-        return ErrorCode.DIAL_FAILED, "dial failed"
-    if refused.reason == "slots":
-        return ErrorCode.STREAM_LIMIT_EXCEEDED, refused.message
-    if refused.reason == "config":
-        return ErrorCode.DIAL_FAILED, refused.message
-    if refused.status == 400:
-        return ErrorCode.PROTOCOL_ERROR, refused.message
-    return ErrorCode.POLICY_DENIED, refused.message

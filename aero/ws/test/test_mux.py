@@ -24,7 +24,7 @@ from aero.wire.tcpmux import (
 )
 from aero.wire.websocket import BINARY, TEXT
 from aero.wire.websocket import CLOSE as WS_CLOSE
-from aero.ws.mux import offeredProtocols
+from aero.ws.muxopening import offeredProtocols
 
 from .muxfixtures import Case, closed, data, opened
 
