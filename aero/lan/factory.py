@@ -175,6 +175,7 @@ class LANFactory:
             log=self._log,
             makeDriver=lambda dispatch: StackDriver(stack, reactor, port, dispatch, share),
             stopped=self._stopped,
+            commons=self._commons,
         )
         lan.nat = self.natFactory(lan)
         lan.udp = UDPNat(

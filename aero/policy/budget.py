@@ -111,6 +111,13 @@ class Share:
         self.held += size
         return True
 
+    def add(self, size: int) -> None:
+        """
+        Hold more bytes that are in memory already, whatever the limits are.
+        """
+        self.held += size
+        self._budget.add(self._key, size)
+
     def resize(self, size: int) -> bool:
         """
         Hold this many bytes from now on. Shrinking always succeeds.

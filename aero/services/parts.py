@@ -405,7 +405,7 @@ class Parts:
         """
         How many tunnels a session and an address have.
         """
-        return TunnelSlots(self.settings.tcp, self.metrics, self.fleet.claims)
+        return TunnelSlots(self.settings.tcp, self.metrics, self.fleet.claims, self.commons.sockets)
 
     @cached_property
     def egressPolicy(self) -> EgressPolicy:
@@ -538,7 +538,9 @@ class Parts:
         """
         Opens the UDP sockets of guests.
         """
-        return DatagramPorts(self.reactor, maxSockets=self.settings.udp.maxUDPSockets)
+        return DatagramPorts(
+            self.reactor, maxSockets=self.settings.udp.maxUDPSockets, commons=self.commons
+        )
 
     @cached_property
     def relayOrigins(self) -> Origins:

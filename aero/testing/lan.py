@@ -31,6 +31,7 @@ from aero.lan.factory import LANFactory
 from aero.lan.lan import LAN
 from aero.lan.peer import GuestPeer
 from aero.metrics import ROWS, Metrics
+from aero.net.commons import Commons
 from aero.net.resolver import LookupFailed
 from aero.settings import Settings
 from aero.wire.dnsquery import Query
@@ -98,6 +99,7 @@ class LANRig:
     @ivar dns: What answers questions.
     @ivar names: What looks up the hosts of forwards.
     @ivar factory: The factory.
+    @ivar commons: What all clients share.
     @ivar guest: The guest.
     @ivar lan: Its LAN.
     """
@@ -112,6 +114,7 @@ class LANRig:
         guest: Guest | None = None,
         egress: dict[str, Any] | None = None,
         rules: dict[str, Any] | None = None,
+        shares: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         """
@@ -119,6 +122,7 @@ class LANRig:
         @param egress: Settings that guests share with other clients, where they differ from
             the defaults.
         @param rules: The same of the settings for guests only.
+        @param shares: The same of what all clients share.
         @param settings: The same of the LAN's own settings.
         """
         defaults = Settings()
@@ -128,6 +132,9 @@ class LANRig:
         self.dns = MemoryDNS()
         self.names = MemoryNames({})
         self.guest = guest or Guest()
+        self.commons = Commons(
+            self.reactor, self.metrics, dataclasses.replace(defaults.shares, **(shares or {}))
+        )
         self.factory = factory(
             dataclasses.replace(defaults.lan, **settings),
             reactor=self.reactor,
@@ -139,6 +146,7 @@ class LANRig:
             maxFrame=self.guest.maxFrame,
             randomness=lambda size: bytes(range(7, 7 + size)),
             openSocket=self.network.openSocket,
+            commons=self.commons,
         )
         self.lan: LAN = self.factory.buildLAN(
             GuestPeer("tunnel-1", "198.51.100.7", "session-1"), self.guest

@@ -51,8 +51,10 @@ from .protocol import AeroWebSocketProtocol, Closed
 
 #: Bytes of replies that may wait for a client that does not read.
 _MAX_REPLY_BYTES = 65_536
-#: Who stopped reading the client: slow targets, or replies that it does not read.
-_BY_TARGETS, _BY_REPLIES = 1, 2
+#: Why the client is not read: slow targets, replies that it does not read, memory that is used up.
+_BY_TARGETS, _BY_REPLIES, _BY_MEMORY = 1, 2, 4
+#: Bytes that may wait of a client that is read again although memory is used up.
+_FREE = 65_536
 
 #: Events of this endpoint's own: a mux frame, and one that breaks the rules.
 _FRAME, _FAILED = 0x100, 0x101
@@ -109,6 +111,7 @@ class MuxProtocol(AeroWebSocketProtocol):
             resume=self._targetsResumed,
             gaveUp=endpoint.stalled.inc,
         )
+        self._waiting = self.factory.commons.waiting.share(self._key)
         self._receiving: MuxStream | None = None
         self._holds = 0
         self._over = False
@@ -434,9 +437,17 @@ class MuxProtocol(AeroWebSocketProtocol):
 
     def queued(self, direction: str, change: int) -> None:
         """
-        Count what waits.
+        Count what waits. A client beyond its share of the memory is not read until it has some.
         """
         self.endpoint.queueBytes[direction].inc(change)
+        if change < 0:
+            self._waiting.give(-change)
+        elif not self._waiting.take(change):
+            self._waiting.add(change)  # it is here already
+            if direction == "up" and not self._over:
+                self._hold(_BY_MEMORY)
+        if self._holds & _BY_MEMORY and self._waiting.held <= _FREE:
+            self._unhold(_BY_MEMORY)
 
 
 class MuxEndpoint(DiallingEndpoint):

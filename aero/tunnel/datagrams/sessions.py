@@ -45,17 +45,18 @@ class RelaySession:
     @ivar id: 32 hexadecimal digits for logs and for the client; never the key.
     @ivar key: What other sessions are excluded by; C{None} for none.
     @ivar isLive: Whether it still counts.
+    @ivar address: The client, as L{aero.policy.quota.addressKey} names it.
     @ivar outbound: What it may send; C{None} where there is no limit.
     @ivar towardsClient: Bytes a second towards its client; C{None} for no limit.
     """
 
     __slots__ = (
-        "_address",
         "_closed",
         "_expiry",
         "_held",
         "_sessions",
         "_violations",
+        "address",
         "id",
         "isLive",
         "key",
@@ -83,7 +84,7 @@ class RelaySession:
         self.towardsClient = Bucket(rate, now) if rate > 0 else None
         self._sessions = sessions
         self._closed = closed
-        self._address = address
+        self.address = address
         self._expiry: IDelayedCall | None = None
         self._violations = Violations(settings.hardCloseAfter, settings.violationWindow)
 
@@ -299,7 +300,7 @@ class RelaySessions:
 
     def _released(self, session: RelaySession) -> None:
         self._live.pop(session.id, None)
-        self._perAddress.release(session._address)
+        self._perAddress.release(session.address)
         if session.key is not None:
             self._byKey.pop(session.key, None)
         self._gauge.dec()
