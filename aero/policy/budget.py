@@ -111,12 +111,17 @@ class Share:
         self.held += size
         return True
 
-    def add(self, size: int) -> None:
+    def hold(self, size: int) -> bool:
         """
-        Hold more bytes that are in memory already, whatever the limits are.
+        Hold this many bytes from now on, which are in memory already, whatever the limits are.
+
+        @return: Whether they are within the limits; if not, the holder should stop its source.
         """
-        self.held += size
-        self._budget.add(self._key, size)
+        if self.resize(size):
+            return True
+        self._budget.add(self._key, size - self.held)
+        self.held = size
+        return False
 
     def resize(self, size: int) -> bool:
         """

@@ -440,12 +440,9 @@ class MuxProtocol(AeroWebSocketProtocol):
         Count what waits. A client beyond its share of the memory is not read until it has some.
         """
         self.endpoint.queueBytes[direction].inc(change)
-        if change < 0:
-            self._waiting.give(-change)
-        elif not self._waiting.take(change):
-            self._waiting.add(change)  # it is here already
-            if direction == "up" and not self._over:
-                self._hold(_BY_MEMORY)
+        fits = self._waiting.hold(self._waiting.held + change)
+        if not fits and direction == "up" and not self._over:
+            self._hold(_BY_MEMORY)
         if self._holds & _BY_MEMORY and self._waiting.held <= _FREE:
             self._unhold(_BY_MEMORY)
 

@@ -50,6 +50,7 @@ from aero.net.dialer import ApprovedTarget
 from aero.net.happyeyeballs import DialFailed
 from aero.net.prompt import readMore
 from aero.net.pump import IdleTimer, TargetConnection
+from aero.policy.budget import Share
 from aero.tunnel.slots import Lease
 from aero.wire.tcptarget import parseTarget
 from aero.wire.websocket import (
@@ -92,6 +93,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
     _approved: ApprovedTarget
     _connection: TargetConnection
     _idle: IdleTimer
+    _memory: Share
     _dialling: Deferred[IProtocol] | None = None
     _lease: Lease | None = None
     _left = False
@@ -137,6 +139,8 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         connection.write(data)
         if connection.waitingBytes > self.endpoint.settings.maxBufferBytes:
             self.failConnection(INTERNAL_ERROR, "target buffer full")
+        elif not self._fits():
+            connection.pauseClient()
 
     def sendToClient(self, data: bytes) -> None:
         """
@@ -152,7 +156,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
             self.sendMessages([view[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)])
         if self._sendingIsPaused:
             self._unreadBytes += len(data)
-            if self._unreadBytes > self.endpoint.settings.pauseBytes:
+            if not self._fits() or self._unreadBytes > self.endpoint.settings.pauseBytes:
                 self._connection.pauseReading()
                 self.factory.pausesDown.inc()
 
@@ -181,6 +185,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         readMore(self.transport)
         self.flushTimeout = settings.idleTimeout
         self._connection = TargetConnection(_TargetSide(self), self.clock, settings.pauseBytes)
+        self._memory = self.factory.commons.waiting.share(self._key)
         self._idle = IdleTimer(self.clock, settings.idleTimeout, self._idled)
         dialling = self.endpoint.dialer.connect(self._approved, self._connection)
         self._dialling = dialling
@@ -218,6 +223,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         """
         super().resumeProducing()
         self._unreadBytes = 0
+        self._fits()
         self._connection.resumeReading()
 
     def _idled(self) -> None:
@@ -265,6 +271,21 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         self._flushed = True
         self._releaseWhenOver()
 
+    def _resumed(self) -> None:
+        """
+        The target has taken everything.
+        """
+        self._fits()
+        self.resumeReading()
+
+    def _fits(self) -> bool:
+        """
+        Count what waits, in either direction.
+
+        @return: Whether the client has memory for it; it is here all the same.
+        """
+        return self._memory.hold(self._connection.waitingBytes + self._unreadBytes)
+
     def _drop(self) -> None:
         """
         Leave the target at once.
@@ -278,8 +299,10 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         Give the slot back when both sides are done with, so that connections that still have
         something to deliver are counted.
         """
-        if self._left and self._flushed and self._lease is not None:
-            self._lease.release()
+        if self._left and self._flushed:
+            self._memory.close()
+            if self._lease is not None:
+                self._lease.release()
 
 
 class _TargetSide:
@@ -294,7 +317,7 @@ class _TargetSide:
         self.targetEnded = tunnel.targetEnded
         self.targetFlushed = tunnel.targetFlushed
         self.targetPaused = tunnel.pauseReading
-        self.targetResumed = tunnel.resumeReading
+        self.targetResumed = tunnel._resumed
 
     def targetDataReceived(self, data: bytes) -> None:
         """

@@ -166,6 +166,7 @@ class L2Tunnel:
         self._backlog: deque[bytes] = deque()  # and which
         self._backlogBytes = 0
         self._key = addressKey(peer.address)
+        self._memory = tunnels.commons.waiting.share(self._key)
         self._turn = tunnels.commons.turns.turn(self._key)
         self._mayGoOn = partial(tunnels.commons.allowance.take, self._key, "l2")
 
@@ -423,6 +424,7 @@ class L2Tunnel:
     def _keep(self, messages: Sequence[bytes]) -> None:
         self._backlog.extend(messages)
         self._backlogBytes += sum(map(len, messages))
+        self._memory.hold(self._backlogBytes)
         if self._backlogBytes > MAX_BACKLOG_BYTES + self.maxFrame + self._maxControl:
             self._stalled()  # the carrier did not stop reading
 
@@ -461,6 +463,7 @@ class L2Tunnel:
         take = min(BATCH, len(self._backlog))
         batch = [self._backlog.popleft() for _ in range(take)]
         self._backlogBytes -= sum(map(len, batch))
+        self._memory.resize(self._backlogBytes)
         self._turn.run(partial(self._handleKept, batch), 1)
         if self.isOver:
             return
@@ -552,6 +555,7 @@ class L2Tunnel:
         self._then = None
         self._waiting.clear()
         self._backlog.clear()
+        self._memory.close()
         lan, self._lan = self._lan, None
         if lan is not None:
             try:

@@ -12,9 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.errors import Refused
 from aero.metrics import tcp as rows
+from aero.net.commons import Commons
 from aero.net.dialer import ApprovedTarget, Dialer
 from aero.net.resolver import LookupFailed
 from aero.policy.egress import EgressPolicy
+from aero.settings.shares import ShareSettings
 from aero.settings.tcp import TCPSettings
 from aero.testing.ws import TargetEnd, WebSocketClient, WebSocketRig, clientFrame
 from aero.tunnel.slots import TunnelSlots
@@ -261,6 +263,39 @@ class RelayTests(Case):
         client.send(BINARY, b"x" * 1_001)
         self.assertClose(client, 1011, b"target buffer full")
         self.assertTrue(target.transport.disconnecting)
+
+    def test_memory(self) -> None:
+        """
+        A client that has used up its memory is not read, nor are its targets, until what waits
+        has gone; nothing is lost, and everything is given back.
+        """
+        commons = Commons(
+            self.rig.reactor, self.rig.metrics, ShareSettings(maxWaitingBytesPerIP=100_000)
+        )
+        self.rig.common["commons"] = commons
+        self.make()
+        clients = [self.connect() for _ in range(3)]
+        targets = [self.rig.acceptTarget(index) for index in range(3)]
+        for target, client in zip(targets, clients, strict=True):
+            target.block()
+            client.send(BINARY, b"x" * 40_000)
+        self.assertEqual([client.isPaused for client in clients], [False, False, True])
+        self.assertEqual(commons.waiting.used, 120_000)
+        other = self.connect(peer="203.0.113.9")
+        other.send(BINARY, b"y" * 40_000)
+        self.assertFalse(other.isPaused)
+        clients[0].block()
+        targets[0].send(b"z" * 70_000)
+        self.assertTrue(targets[0].isPaused)
+        targets[2].unblock()
+        self.assertFalse(clients[2].isPaused)
+        self.assertEqual(targets[2].take(), b"x" * 40_000)
+        clients[0].unblock()
+        self.assertFalse(targets[0].isPaused)
+        for end in (*clients, other, *targets):
+            end.lose()
+        self.rig.failTarget(error.ConnectionRefusedError())
+        self.assertEqual(commons.waiting.used, 0)
 
     def test_slowClient(self) -> None:
         """
