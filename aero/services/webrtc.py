@@ -74,6 +74,7 @@ class WebRTC:
                 maxConnecting=settings.webrtc.maxConnecting,
                 openDatagrams=self._openDatagrams,
                 tunnels=tunnels,
+                commons=parts.commons,
             )
         )
 
