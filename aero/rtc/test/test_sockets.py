@@ -76,6 +76,10 @@ class TurnTests(SynchronousTestCase):
         self.turns = Turns(self.clock)
         self.sock = Datagrams()
         self.loop = Loop()
+        own = asyncio.new_event_loop()  # for what aioice makes with its protocol
+        self.addCleanup(asyncio.set_event_loop, None)
+        self.addCleanup(own.close)
+        asyncio.set_event_loop(own)
         self.patch(asyncio, "get_event_loop", lambda: self.loop)
         self.receiver = Receiver(self.clock)
         made: Any = self.sock
