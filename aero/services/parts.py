@@ -50,6 +50,7 @@ from aero.web.metricspage import MetricsEndpoint
 from aero.ws.handshake import UpgradeGate
 from aero.ws.relaygate import RelayGate
 
+from . import policies
 from .fleet import Fleet, sharedStore
 
 #: The other names of this machine that an internal site answers to.
@@ -93,15 +94,7 @@ class Parts:
         The policy about targets. It decides before and after a name is resolved, and no
         endpoint connects to anything that it did not approve.
         """
-        egress = self.settings.egress
-        return EgressPolicy(
-            profile=egress.profile,
-            allowPrivate=egress.allowPrivate,
-            allowedHosts=egress.allowedHosts,
-            blockedHosts=egress.blockedHosts,
-            requireName=egress.requireName,
-            allowedPorts=egress.allowedPorts,
-        )
+        return policies.egressPolicy(self.settings.egress)
 
     def makeResolver(self) -> Resolver:
         """
@@ -132,15 +125,7 @@ class Parts:
         """
         The policy about where datagrams of the relay may go.
         """
-        udp = self.settings.udp
-        return DestinationPolicy(
-            preset=udp.preset,
-            allowPrivate=udp.allowPrivateNetworks,
-            allowNetworks=udp.allowCIDRs,
-            denyNetworks=udp.denyCIDRs,
-            allowPorts=udp.allowUDPPorts,
-            denyPorts=udp.denyUDPPorts,
-        )
+        return policies.destinationPolicy(self.settings.udp)
 
     def makeRelayAuth(self) -> RelayAuth:
         """
