@@ -263,7 +263,8 @@ class Parts:
         """
         What all clients share.
         """
-        return Commons(self.reactor, self.metrics, self.settings.shares)
+        shares = policies.withinDescriptors(self.settings.shares)
+        return Commons(self.reactor, self.metrics, shares)
 
     @cached_property
     def state(self) -> StateDirectory:
