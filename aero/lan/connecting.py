@@ -14,6 +14,9 @@ from twisted.python.failure import Failure
 
 from .transport import GuestConnection
 
+#: Seconds that the guest has to answer a connection to it.
+CONNECT_TIMEOUT = 30.0
+
 
 class Connecting:
     """

@@ -9,8 +9,9 @@ segment.
 
 Whatever a guest does, one turn handles at most L{StackDriver.maxFrames} of its frames,
 L{StackDriver.maxEvents} events and L{StackDriver.maxSent} frames for it, and of frames and events
-no more than what takes a L{StackDriver.slice} each. The rest waits for the next turn, after
-everybody else had theirs, and no frames are handled while events wait. A backlog of frames
+no more than what takes a L{StackDriver.slice} each, and nothing when its client has had its share
+of the time (L{aero.net.turns}). The rest waits for the next turn, after everybody else had theirs,
+and no frames are handled while events wait. A backlog of frames
 pauses the port. A guest that sends more rubbish than anything else has to rest for several times
 as long as that took.
 
@@ -27,6 +28,7 @@ from typing import Any, Callable, Iterable, Protocol, Sequence
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from aero.net.turns import Turn, Turns
 from aero.stack.commands import Command, RejectTCP
 from aero.stack.events import Event
 
@@ -86,10 +88,13 @@ class StackDriver:
         clock: IReactorTime,
         port: FramePort,
         dispatch: Callable[[Event], None],
+        share: Turn | None = None,
     ) -> None:
         """
         @param dispatch: Gets every event. It may raise, which is logged.
+        @param share: The turns of the guest's client.
         """
+        self._share = Turns(clock).turn("") if share is None else share
         self.stack = stack
         self.clock = clock
         self.lostFrames = 0
@@ -181,6 +186,7 @@ class StackDriver:
             if call is not None and call.active():
                 call.cancel()
         self._turn = self._timer = self._rest = None
+        self._share.cancel()
         self._backlog.clear()
         self._runLater()
 
@@ -243,11 +249,24 @@ class StackDriver:
             self._soon()
 
     def _soon(self) -> None:
-        if self._turn is None and not self._stopped:
+        if self._turn is None and not self._share.isWaiting and not self._stopped:
             self._turn = self.clock.callLater(0, self._nextTurn)
 
     def _nextTurn(self) -> None:
         self._turn = None
+        if self._stopped:
+            return
+        if self._share.left() > 0.0:
+            self._share.run(self._takeTurn, 1)
+        else:
+            self._share.wait(self._nextTurn)
+
+    def _takeTurn(self) -> bool:
+        """
+        Go on with what waits.
+
+        @return: False: what is left waits for the next turn.
+        """
         backlog = self._backlog
         if backlog and not self._owesEvents and self._rest is None:
             for _ in range(self._handle(backlog)):
@@ -259,6 +278,7 @@ class StackDriver:
         elif self._portPaused and not self._stopped:
             self._portPaused = False
             self._port.resumeFrames()  # type: ignore[attr-defined]
+        return False
 
     def _work(self) -> None:
         """

@@ -19,12 +19,14 @@ from aero.dns.engine import DNSEngine
 from aero.errors import ConfigurationError
 from aero.metrics import Metrics
 from aero.metrics import lan as rows
+from aero.net.commons import Commons
 from aero.net.deliveries import Deliveries
 from aero.net.resolver import Resolver
 from aero.policy.forwards import ForwardMap
 from aero.policy.guestegress import DomainRules, GuestEgress, GuestRules
 from aero.policy.hosts import HostPatterns
 from aero.policy.profiles import PROFILES, Profile
+from aero.policy.quota import MakeBuckets, addressKey, localBuckets
 from aero.settings.lan import LANSettings
 from aero.settings.lanegress import LANEgressSettings
 from aero.settings.tcp import EgressSettings
@@ -34,6 +36,7 @@ from aero.stack.tcp.config import TCPConfig
 from aero.wire.ethernet import HEADER
 from aero.wire.ipv4 import addressText
 
+from .dnsrates import QuestionRates
 from .driver import StackDriver
 from .flowlog import FlowLog
 from .lan import LAN
@@ -87,6 +90,8 @@ class LANFactory:
         randomness: Callable[[int], bytes] = os.urandom,
         fullAddresses: bool = False,
         openSocket: OpenSocket = openSocket,
+        makeBuckets: MakeBuckets = localBuckets,
+        commons: Commons | None = None,
     ) -> None:
         """
         @param dns: Answers the questions of guests.
@@ -97,8 +102,11 @@ class LANFactory:
         @param deliveries: Takes the connections whose guest has gone.
         @param fullAddresses: Whether the log has whole addresses.
         @param openSocket: Makes UDP sockets; a replacement for tests.
+        @param makeBuckets: Makes token buckets, which several processes may share.
+        @param commons: What all clients share.
         @raise ConfigurationError: The settings contradict each other.
         """
+        self._commons = Commons(reactor, metrics) if commons is None else commons
         self.settings = settings
         self.plan = networkPlan(settings, maxFrame)
         self.rules = guestRules(lanEgress, egress, self.plan)
@@ -110,6 +118,7 @@ class LANFactory:
         self._resolver = resolver
         self._randomness = randomness
         self._openSocket = openSocket
+        self._questions = QuestionRates(settings, metrics, makeBuckets)
         self._log = FlowLog(
             reactor, metrics, rate=lanEgress.flowLogRate, fullAddresses=fullAddresses
         )
@@ -157,6 +166,7 @@ class LANFactory:
             now=reactor.seconds(),
             randomness=self._randomness,
         )
+        share = self._commons.turns.turn(addressKey(peer.address))
         lan = self.lan(
             peer=peer,
             plan=self.plan,
@@ -167,8 +177,9 @@ class LANFactory:
             outside=self._outside,
             resolver=self._resolver,
             log=self._log,
-            makeDriver=lambda dispatch: StackDriver(stack, reactor, port, dispatch),
+            makeDriver=lambda dispatch: StackDriver(stack, reactor, port, dispatch, share),
             stopped=self._stopped,
+            commons=self._commons,
         )
         lan.nat = self.natFactory(lan)
         lan.udp = UDPNat(
@@ -185,7 +196,7 @@ class LANFactory:
             reactor.seconds,
             stack.addresses.owned,
         )
-        lan.dns = GuestDNS(lan, self._dns)
+        lan.dns = GuestDNS(lan, self._dns, self._questions)
         lan.listenUDP(SERVER_PORT, lan.dhcp)
         lan.listenUDP(DNS_PORT, DNSDatagrams(lan.dns))
         lan.listenTCP(DNS_PORT, DNSFactory(lan.dns, reactor))

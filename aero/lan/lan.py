@@ -22,8 +22,10 @@ from twisted.logger import Logger
 
 from aero.metrics import Metrics
 from aero.metrics import lan as rows
+from aero.net.commons import Commons
 from aero.net.resolver import Resolver
 from aero.policy.guestegress import GuestEgress
+from aero.policy.quota import addressKey
 from aero.settings.lan import LANSettings
 from aero.stack.commands import ConnectTCP, RefuseUDP, RejectTCP, SendUDP
 from aero.stack.events import (
@@ -41,7 +43,8 @@ from aero.stack.events import (
 from aero.wire.icmpv4 import HOST_UNREACHABLE, PORT_UNREACHABLE
 from aero.wire.ipv4 import LIMITED_BROADCAST, addressNumber, addressText
 
-from .connecting import Connecting
+from .buffers import Buffers
+from .connecting import CONNECT_TIMEOUT, Connecting
 from .driver import StackDriver
 from .nat.outside import Outside
 from .nat.tcp import NATFactory
@@ -53,9 +56,6 @@ from .services.dhcp import CLIENT_PORT, SERVER_PORT, DHCPServer, Lease, NetworkP
 from .services.dns import GuestDNS
 from .services.ping import Pings
 from .transport import GuestConnection
-
-#: Seconds that the guest has to answer a connection to it.
-CONNECT_TIMEOUT = 30.0
 
 
 class LAN:
@@ -75,6 +75,7 @@ class LAN:
     @ivar nat: Makes the protocols of connections to the outside. It may be replaced.
     @ivar dhcp: The DHCP server.
     @ivar dns: The DNS.
+    @ivar commons: What all clients share, where the guest's is known as C{key}.
     @ivar stopped: Whether it is over.
     """
 
@@ -100,6 +101,7 @@ class LAN:
         log: Any,
         makeDriver: Callable[[Callable[[Event], None]], StackDriver],
         stopped: Callable[[LAN], None],
+        commons: Commons | None = None,
     ) -> None:
         """
         @param log: The L{aero.lan.flowlog.FlowLog}.
@@ -114,6 +116,8 @@ class LAN:
         self.egress = egress
         self.outside = outside
         self.resolver = resolver
+        self.commons = Commons(reactor, metrics) if commons is None else commons
+        self.key = addressKey(peer.address)
         self.stopped = False
         self._published: dict[str, int] = {}
         self.pauseBytes = settings.sendBuffer * 2_048
@@ -188,6 +192,8 @@ class LAN:
         self._udpPorts.stopAll()
         self.dns.stop()
         self.driver.stop()
+        for connection in self._connections.values():
+            connection.forgotten()
         self._connections.clear()
         self._opening.clear()
         self.publish()
@@ -351,6 +357,10 @@ class LAN:
         if isinstance(factory, str):
             self.driver.apply(RejectTCP(number, factory))
             return
+        buffers = Buffers(self.commons.waiting, self.key, self.settings.tcpBufferBytes)
+        if not buffers.reserve():
+            self.refused("tcp", "memory", destination, port)
+            return self.driver.apply(RejectTCP(number, "refused"))
         peer = IPv4Address("TCP", addressText(source), sourcePort)
         try:
             protocol = factory.buildProtocol(peer)
@@ -358,6 +368,7 @@ class LAN:
             self._logger.failure("A factory in a guest's LAN failed")
             protocol = None
         if protocol is None:
+            buffers.close()
             self.driver.apply(RejectTCP(number, "prohibited" if isNAT else "refused"))
             return
         connection = self._connections[number] = GuestConnection(
@@ -368,6 +379,7 @@ class LAN:
             self._forget,
             self.settings.tcpBufferBytes,
         )
+        connection.useBuffers(buffers)
         if isNAT:
             connection.connect(protocol)
         else:
@@ -427,7 +439,7 @@ class LAN:
             self._connections.pop(number, None)
             return
         if self._opening.pop(number, None) is not None:
-            self._connections.pop(number, None)
+            self._forget(number)
             return
         connection = self._connections.get(number)
         if connection is not None:
@@ -435,8 +447,8 @@ class LAN:
 
     def _forget(self, number: int) -> None:
         connection = self._connections.pop(number, None)
-        if connection is not None and connection.clientFactory is not None:
-            connection.clientFactory.doStop()
+        if connection is not None:
+            connection.forgotten()
 
     # -- UDP and ICMP events
 

@@ -40,14 +40,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from aero.stack.commands import AbortTCP, AcceptTCP, CloseTCP, ConsumeTCP, RejectTCP, SendTCP
+from aero.stack.commands import (
+    AbortTCP,
+    AcceptTCP,
+    CloseTCP,
+    RejectTCP,
+    SendTCP,
+)
 
+from .buffers import Buffered
 from .driver import StackDriver
 from .lost import GuestLost
 
 
 @implementer(ITCPTransport, IPushProducer, IConsumer)
-class GuestConnection:
+class GuestConnection(Buffered):
     """
     One connection, in either direction.
 
@@ -155,7 +162,7 @@ class GuestConnection:
         self.sent += len(data)
         self._driver.apply(SendTCP(self.number, bytes(data)))
         producer = self._producer
-        if producer is not None and not self._producerPaused and self.room() <= 0:
+        if producer is not None and not self._producerPaused and self.isFull():
             self._producerPaused = True
             if self._streaming:
                 producer.pauseProducing()
@@ -165,12 +172,6 @@ class GuestConnection:
         Send several pieces of data.
         """
         self.write(b"".join(iovec))
-
-    def room(self) -> int:
-        """
-        Bytes that the send buffer has room for; 0 and less when it is full.
-        """
-        return self._driver.stack.sendRoom(self.number)
 
     def loseConnection(self, _connDone: object = None) -> None:
         """
@@ -290,7 +291,7 @@ class GuestConnection:
         self._producerPaused = False
         if not streaming:
             self._pullSoon()
-        elif self.room() <= 0:
+        elif self.isFull():
             self._producerPaused = True
             producer.pauseProducing()
 
@@ -322,7 +323,7 @@ class GuestConnection:
         The guest sent something.
         """
         if self._detached or self._over is not None:
-            self._driver.apply(ConsumeTCP(self.number, len(data)))
+            self.consumed(len(data))
             return
         self._queue.append(data)
         if not self._readPaused and not self._delivering and self.connected:
@@ -399,7 +400,7 @@ class GuestConnection:
                 self.received += len(data)
                 self._call(self.protocol.dataReceived, data)
                 # Also when that ended the connection: it is what opens the window.
-                self._driver.apply(ConsumeTCP(self.number, len(data)))
+                self.consumed(len(data))
                 if self._detached:
                     return
             if queue or self._readPaused:
@@ -487,7 +488,7 @@ class GuestConnection:
             self._over = Failure(reason)
         self._endTold = True
         for data in self._queue:
-            self._driver.apply(ConsumeTCP(self.number, len(data)))
+            self.consumed(len(data))
         self._queue.clear()
         self._driver.callSoon(self._tellLost)
 

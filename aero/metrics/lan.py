@@ -60,6 +60,11 @@ PINGS = CounterRow(
     "Pings of guests to the outside: sent, answered, refused, limited or unavailable.",
     ("outcome",),
 )
+DNS_LIMITED = CounterRow(
+    "aero_lan_dns_limited_total",
+    "Questions of guests that were not asked because a guest or a client address sent too many.",
+    ("limit",),
+)
 DNS_SECONDS = HistogramRow(
     "aero_lan_dns_seconds", "Seconds until a guest's question was answered, the cache aside."
 )

@@ -30,6 +30,14 @@ def readMore(transport: Any) -> None:
         transport.SEND_LIMIT = 2 * READ_BYTES  # or a chunk with its headers takes two turns
 
 
+def readAtMost(transport: Any, size: int) -> None:
+    """
+    Have a plain TCP transport read no more than so many bytes at once.
+    """
+    if isinstance(transport, Connection) and not transport.TLS:
+        transport.bufferSize = min(transport.bufferSize, size)
+
+
 def _nothing() -> None:
     """
     The transport writes when it likes.

@@ -188,7 +188,14 @@ class TargetConnection(protocol.Protocol):
         else:
             self._early.append(data)
             self.waitingBytes += len(data)
-        if self.waitingBytes > self._pauseBytes and not self._clientPaused:
+        if self.waitingBytes > self._pauseBytes:
+            self.pauseClient()
+
+    def pauseClient(self) -> None:
+        """
+        Have the client wait until nothing waits for the target any more.
+        """
+        if self.waitingBytes and not self._clientPaused:
             self._clientPaused = True
             if self._client is not None:
                 self._client.targetPaused()

@@ -111,6 +111,18 @@ class Share:
         self.held += size
         return True
 
+    def hold(self, size: int) -> bool:
+        """
+        Hold this many bytes from now on, which are in memory already, whatever the limits are.
+
+        @return: Whether they are within the limits; if not, the holder should stop its source.
+        """
+        if self.resize(size):
+            return True
+        self._budget.add(self._key, size - self.held)
+        self.held = size
+        return False
+
     def resize(self, size: int) -> bool:
         """
         Hold this many bytes from now on. Shrinking always succeeds.

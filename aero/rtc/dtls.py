@@ -9,11 +9,15 @@ association in one call. No keys for SRTP are derived: there is no media.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from functools import partial
 from typing import Any, Callable
 
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from OpenSSL import SSL
+
+from aero.net.turns import Turn
 
 #: Datagrams taken in one turn.
 BATCH = 64
@@ -71,6 +75,9 @@ class DTLSTransport(RTCDtlsTransport):
     One DTLS connection over one ICE connection.
     """
 
+    #: The turns of the client.
+    turn: Turn | None = None
+
     _established = False
     _ssl: Any
 
@@ -110,6 +117,26 @@ class DTLSTransport(RTCDtlsTransport):
                 return
             self._established = True
         datagrams = [await self._ice._recv()]
+        turn = self.turn
+        if turn is None:
+            self._datagramsReceived(datagrams)
+            return
+        while turn.left() <= 0.0:
+            came: asyncio.Future[None] = asyncio.get_event_loop().create_future()
+            turn.wait(partial(_came, came))
+            try:
+                await came
+            finally:
+                turn.cancel()
+        turn.run(partial(self._datagramsReceived, datagrams), 1)
+
+    def _datagramsReceived(self, datagrams: list[bytes]) -> bool:
+        """
+        Take one datagram, and what else has arrived.
+
+        @return: False: the next ones come in a turn of their own.
+        @raise ConnectionError: The peer has closed the connection.
+        """
         self._ice.takeMore(datagrams, BATCH)
         packets: list[bytes] = []
         closed = False
@@ -120,6 +147,7 @@ class DTLSTransport(RTCDtlsTransport):
             self._data_receiver.packetsReceived(packets)  # type: ignore[attr-defined]
         if closed:
             raise ConnectionError("the peer closed the DTLS connection")
+        return False
 
     def _records(self, datagram: bytes, packets: list[bytes]) -> bool:
         """
@@ -160,6 +188,11 @@ class DTLSTransport(RTCDtlsTransport):
             pass
         if pending:
             self._ice.sendDatagrams(list(_datagrams(pending)))
+
+
+def _came(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _datagrams(flight: bytes) -> list[bytes]:

@@ -32,6 +32,7 @@ from aioice.ice import (
     server_reflexive_candidate,
 )
 
+from aero.net.turns import Turn
 from aero.wire.sdp import Candidate
 
 from .sockets import IceSocket, bindSocket
@@ -82,7 +83,16 @@ class IceConnection(aioice.Connection):
     @ivar found: Called with each local candidate that is found after L{bind}.
     """
 
-    def __init__(self, options: IceOptions, found: Callable[[Candidate], None]) -> None:
+    def __init__(
+        self,
+        options: IceOptions,
+        found: Callable[[Candidate], None],
+        makeTurn: Callable[[], Turn | None] = lambda: None,
+    ) -> None:
+        """
+        @param makeTurn: Makes what each socket takes the client's turns with.
+        """
+        self._makeTurn = makeTurn
         super().__init__(ice_controlling=False, turn_server=None, stun_server=None)
         self.found = found
         self._options = options
@@ -152,7 +162,7 @@ class IceConnection(aioice.Connection):
             sock = bindSocket(address, options.ports)
             if sock is None:
                 continue
-            protocol = IceSocket(self, sock)
+            protocol = IceSocket(self, sock, self._makeTurn())
             host, port = protocol.address
             protocol.local_candidate = aioice.Candidate(
                 foundation=candidate_foundation("host", "udp", host),

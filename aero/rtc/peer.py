@@ -28,6 +28,8 @@ from twisted.logger import Logger
 from aero.errors import Refused
 from aero.metrics import Metrics
 from aero.metrics import relay as rows
+from aero.net.commons import Commons
+from aero.net.turns import Turn
 from aero.settings.udp import UDPSettings
 from aero.settings.webrtc import BridgeSettings
 from aero.tunnel.datagrams.engine import DatagramSink, UDPSession
@@ -66,6 +68,7 @@ class PeerShared:
     @ivar openDatagrams: Makes the engine of a channel C{udp}.
     @ivar tunnels: Opens what a channel C{l2} leads to; C{None} without Ethernet.
     @ivar certificates: Gives the certificate.
+    @ivar commons: What all clients share.
     """
 
     clock: IReactorTime
@@ -81,6 +84,7 @@ class PeerShared:
     openDatagrams: Callable[[DatagramSink, RelaySession], UDPSession]
     tunnels: TunnelOpener | None
     certificates: Certificates = field(default_factory=Certificates)
+    commons: Commons | None = None
 
 
 class Peers:
@@ -207,9 +211,10 @@ class Peer:
         self._offer = offer
         self.state = "connecting"
         shared = self.shared
-        ice = self._ice = IceConnection(shared.ice, self._candidateFound)
+        ice = self._ice = IceConnection(shared.ice, self._candidateFound, self._makeTurn)
         self._candidates = ice.bind()
         self._dtls = DTLSTransport(ice, [self._certificate])  # type: ignore[arg-type]
+        self._dtls.turn = self._makeTurn()
         self._dtls._set_role("server" if offer.setup == "active" else "client")
         self._dtls.on("statechange", self._dtlsChanged)
         self._sctp = Association(
@@ -220,6 +225,10 @@ class Peer:
         self._start(self._gather(ice))
         self._start(self._connect(ice, self._dtls, self._sctp, offer))
         return self.answer()
+
+    def _makeTurn(self) -> Turn | None:
+        commons = self.shared.commons
+        return None if commons is None else commons.turns.turn(self.session.address)
 
     def answer(self) -> str:
         """

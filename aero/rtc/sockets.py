@@ -17,6 +17,8 @@ from typing import Any, Callable, Sequence
 
 from aioice.ice import StunProtocol
 
+from aero.net.turns import Turn
+
 #: Datagrams read in one turn of the reactor.
 BATCH = 64
 #: Bytes of one datagram; whatever is longer is cut, and then fails its checksum.
@@ -42,8 +44,12 @@ class IceSocket(StunProtocol):
     transport: Any
     receiver: Any
 
-    def __init__(self, receiver: Any, sock: socket.socket) -> None:
+    def __init__(self, receiver: Any, sock: socket.socket, turn: Turn | None = None) -> None:
+        """
+        @param turn: The turns of the client; what it sends meanwhile waits in the system.
+        """
         super().__init__(receiver)
+        self._turn = turn
         self.dropped = 0
         self.transport = self
         self._socket = sock
@@ -80,17 +86,38 @@ class IceSocket(StunProtocol):
         """
         if self._isOpen:
             self._isOpen = False
+            if self._turn is not None:
+                self._turn.cancel()
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
             self.connection_lost(None)
 
     def _readable(self) -> None:
+        turn = self._turn
+        if turn is None:
+            self._read()
+        elif turn.left() > 0.0:
+            turn.run(self._read, 1)
+        else:
+            self._loop.remove_reader(self._socket.fileno())
+            turn.wait(self._turnCame)
+
+    def _turnCame(self) -> None:
+        self._loop.add_reader(self._socket.fileno(), self._readable)
+        self._readable()
+
+    def _read(self) -> bool:
+        """
+        Empty the socket, so far.
+
+        @return: False: the reactor says when there is more.
+        """
         receive, receiver = self._socket.recvfrom, self.receiver
         for _ in range(BATCH):
             try:
                 data, address = receive(MAX_DATAGRAM)
             except OSError:
-                return
+                return False
             if not data:
                 continue
             if data[0] > _LAST_STUN:
@@ -98,7 +125,8 @@ class IceSocket(StunProtocol):
             else:
                 receiver.stunReceived(self, data, address[:2])
             if not self._isOpen:
-                return
+                return False
+        return False
 
 
 def bindSocket(

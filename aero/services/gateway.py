@@ -93,6 +93,7 @@ class GatewayService(Service):
             dialer=parts.dialer,
             slots=parts.slots,
             deliveries=parts.deliveries,
+            commons=parts.commons,
         )
         return (
             TCPEndpoint(protocol=self._tcpProtocol, **shared),

@@ -77,6 +77,7 @@ class L2Service(Service):
                 pingInterval=tcp.pingInterval,
                 pingTimeout=tcp.pingTimeout,
                 protocol=self._protocol,
+                commons=parts.commons,
             ),
         )
 

@@ -21,6 +21,7 @@ from aero.dns.engine import DNSEngine
 from aero.fleet.workers.member import Member
 from aero.lan.factory import LANFactory
 from aero.metrics import ROWS, Metrics
+from aero.net.commons import Commons
 from aero.net.deliveries import Deliveries
 from aero.net.dialer import Dialer
 from aero.net.resolver import Resolver, SystemResolver
@@ -47,6 +48,7 @@ from aero.web.metricspage import MetricsEndpoint
 from aero.ws.handshake import UpgradeGate
 from aero.ws.relaygate import RelayGate
 
+from . import policies
 from .fleet import Fleet, sharedStore
 
 #: The other names of this machine that an internal site answers to.
@@ -90,15 +92,7 @@ class Parts:
         The policy about targets. It decides before and after a name is resolved, and no
         endpoint connects to anything that it did not approve.
         """
-        egress = self.settings.egress
-        return EgressPolicy(
-            profile=egress.profile,
-            allowPrivate=egress.allowPrivate,
-            allowedHosts=egress.allowedHosts,
-            blockedHosts=egress.blockedHosts,
-            requireName=egress.requireName,
-            allowedPorts=egress.allowedPorts,
-        )
+        return policies.egressPolicy(self.settings.egress)
 
     def makeResolver(self) -> Resolver:
         """
@@ -122,21 +116,15 @@ class Parts:
             maxFrame=settings.l2.maxFramePayload,
             deliveries=self.deliveries,
             fullAddresses=settings.server.logFullAddresses,
+            makeBuckets=self.fleet.makeBuckets,
+            commons=self.commons,
         )
 
     def makeDestinationPolicy(self) -> DestinationPolicy:
         """
         The policy about where datagrams of the relay may go.
         """
-        udp = self.settings.udp
-        return DestinationPolicy(
-            preset=udp.preset,
-            allowPrivate=udp.allowPrivateNetworks,
-            allowNetworks=udp.allowCIDRs,
-            denyNetworks=udp.denyCIDRs,
-            allowPorts=udp.allowUDPPorts,
-            denyPorts=udp.denyUDPPorts,
-        )
+        return policies.destinationPolicy(self.settings.udp)
 
     def makeRelayAuth(self) -> RelayAuth:
         """
@@ -243,6 +231,14 @@ class Parts:
         The live metrics.
         """
         return Metrics(ROWS, process=True)
+
+    @cached_property
+    def commons(self) -> Commons:
+        """
+        What all clients share.
+        """
+        shares = policies.withinDescriptors(self.settings.shares)
+        return Commons(self.reactor, self.metrics, shares)
 
     @cached_property
     def state(self) -> StateDirectory:
@@ -369,7 +365,7 @@ class Parts:
         """
         How many tunnels a session and an address have.
         """
-        return TunnelSlots(self.settings.tcp, self.metrics, self.fleet.claims)
+        return TunnelSlots(self.settings.tcp, self.metrics, self.fleet.claims, self.commons.sockets)
 
     @cached_property
     def egressPolicy(self) -> EgressPolicy:
@@ -446,6 +442,7 @@ class Parts:
             metrics=self.metrics,
             captures=captures,
             fullAddresses=self.settings.server.logFullAddresses,
+            commons=self.commons,
         )
 
     @cached_property
@@ -508,7 +505,9 @@ class Parts:
         """
         Opens the UDP sockets of guests.
         """
-        return DatagramPorts(self.reactor, maxSockets=self.settings.udp.maxUDPSockets)
+        return DatagramPorts(
+            self.reactor, maxSockets=self.settings.udp.maxUDPSockets, commons=self.commons
+        )
 
     @cached_property
     def relayOrigins(self) -> Origins:

@@ -75,6 +75,7 @@ class RelayService(Service):
             "gate": parts.relayGate,
             "clock": parts.reactor,
             "metrics": parts.metrics,
+            "commons": parts.commons,
             "auth": parts.relayAuth,
             "sessions": parts.relaySessions,
             "signal": settings.signal,

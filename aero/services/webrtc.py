@@ -74,6 +74,7 @@ class WebRTC:
                 maxConnecting=settings.webrtc.maxConnecting,
                 openDatagrams=self._openDatagrams,
                 tunnels=tunnels,
+                commons=parts.commons,
             )
         )
 
@@ -119,6 +120,7 @@ class WebRTC:
                 gate=parts.relayGate,
                 clock=parts.reactor,
                 metrics=parts.metrics,
+                commons=parts.commons,
                 protocol=protocol,
             ),
         )

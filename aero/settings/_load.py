@@ -23,6 +23,7 @@ from .lanegress import LANEgressSettings
 from .relay import RelaySettings
 from .server import ServerSettings
 from .session import SessionSettings
+from .shares import ShareSettings
 from .signal import SignalSettings
 from .tcp import EgressSettings, TCPSettings
 from .tls import TLSSettings
@@ -47,6 +48,7 @@ class Settings:
     static: StaticSettings = dataclasses.field(default_factory=StaticSettings)
     images: ImageSettings = dataclasses.field(default_factory=ImageSettings)
     session: SessionSettings = dataclasses.field(default_factory=SessionSettings)
+    shares: ShareSettings = dataclasses.field(default_factory=ShareSettings)
     egress: EgressSettings = dataclasses.field(default_factory=EgressSettings)
     tcp: TCPSettings = dataclasses.field(default_factory=TCPSettings)
     delivery: DeliverySettings = dataclasses.field(default_factory=DeliverySettings)
@@ -72,6 +74,7 @@ GROUPS: dict[str, type[Any]] = {
     "static": StaticSettings,
     "images": ImageSettings,
     "session": SessionSettings,
+    "shares": ShareSettings,
     "egress": EgressSettings,
     "tcp": TCPSettings,
     "delivery": DeliverySettings,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import Any, Callable, Mapping
 
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
@@ -47,3 +48,13 @@ def isInternalName(name: str) -> bool:
     (edge.md section 2.2).
     """
     return "." not in name or name.endswith(_INTERNAL_SUFFIXES) or isAddress(name)
+
+
+def onPublicDomains(value: float) -> Callable[[Mapping[str, Any]], Any]:
+    """
+    The derivation of a limit that is finite on a public domain, where strangers come, and that
+    internal names do not have.
+
+    @param value: The limit on a public domain.
+    """
+    return lambda values: 0 if isInternalName(values["domain"]) else value

@@ -4,6 +4,7 @@ Settings of the HTTP server: limits at the door, headers, static files.
 
 from __future__ import annotations
 
+from ._names import onPublicDomains
 from ._parsers import httpURL, integer, text
 from ._sources import connectSources
 from ._table import group, setting
@@ -91,7 +92,9 @@ class HTTPSettings:
         variable="RATE_LIMIT_REQUESTS_PER_MINUTE",
         option="rate-limit",
         default=0,
+        derive=onPublicDomains(30_000),
         parse=integer(0),
+        shown="30000 on a public domain, off for internal names",
         help="HTTP requests a minute from one client address; more is a 429. 0 is no limit.",
     )
     maxStreams: int = setting(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from aero.policy.origin import allowlistEntry
 
 from ._goparsers import choiceIgnoringCase
+from ._names import onPublicDomains
 from ._parsers import flag, integer, listOf, milliseconds, positiveOr, switch, text
 from ._ports import listenAddress
 from ._table import group, setting
@@ -232,32 +233,36 @@ class L2Settings:
         aliases=("AERO_L2_MAX_TUNNELS_PER_SESSION",),
         option="l2-max-connections-per-session",
         default=0,
+        derive=onPublicDomains(8),
         parse=integer(0),
-        shown="off",
+        shown="8 on a public domain, off for internal names",
         help="Tunnels at once of one session; 0 is no limit.",
     )
     maxConnectionsPerIP: int = setting(
         variable="AERO_L2_MAX_CONNECTIONS_PER_IP",
         option="l2-max-connections-per-ip",
         default=0,
+        derive=onPublicDomains(32),
         parse=integer(0),
-        shown="off",
+        shown="32 on a public domain, off for internal names",
         help="Tunnels at once of one client IPv4 address or IPv6 /64; 0 is no limit.",
     )
     maxBytes: int = setting(
         variable="AERO_L2_MAX_BYTES_PER_CONNECTION",
         option="l2-max-bytes-per-connection",
         default=0,
+        derive=onPublicDomains(1_099_511_627_776),
         parse=integer(0),
-        shown="off",
+        shown="1099511627776 on a public domain, off for internal names",
         help="Bytes of messages, both ways together, after which a tunnel is closed; 0 is no limit.",
     )
     maxFPS: int = setting(
         variable="AERO_L2_MAX_FRAMES_PER_SECOND",
         option="l2-max-frames-per-second",
         default=0,
+        derive=onPublicDomains(200_000),
         parse=integer(0),
-        shown="off",
+        shown="200000 on a public domain, off for internal names",
         help="Messages from a client in one second, beyond which its tunnel is closed; 0 is no limit.",
     )
     captureDir: str = setting(

@@ -19,8 +19,8 @@ from ._lanparsers import (
     subnet,
     upTo,
 )
-from ._names import domainName
-from ._parsers import choice, integer, listOf, milliseconds, optional, positiveOr
+from ._names import domainName, onPublicDomains
+from ._parsers import choice, integer, listOf, milliseconds, number, optional, positiveOr
 from ._table import group, setting
 
 
@@ -240,8 +240,47 @@ class LANSettings:
         variable="AERO_L2_STACK_MAX_PENDING_DNS",
         option="l2-max-pending-dns",
         default=1_024,
+        derive=lambda values: 256 if onPublicDomains(1)(values) else 1_024,
         parse=upTo(65_535),
+        shown="256 on a public domain, 1024 for internal names",
         help="Questions of one guest that wait for an answer at once; more get SERVFAIL.",
+    )
+    dnsQPS: float = setting(
+        variable="AERO_L2_DNS_QPS",
+        option="l2-dns-qps",
+        default=0,
+        derive=onPublicDomains(50),
+        parse=number(0),
+        shown="50 on a public domain, off for internal names",
+        help="Questions a second that one guest may ask of the resolver. More are dropped over UDP, so that the guest asks"
+        " again later, and get REFUSED over TCP. 0 is no limit.",
+    )
+    dnsBurst: float = setting(
+        variable="AERO_L2_DNS_BURST",
+        option="l2-dns-burst",
+        default=0,
+        derive=onPublicDomains(200),
+        parse=number(0),
+        shown="200 on a public domain, off for internal names",
+        help="Questions that one guest may ask of the resolver at once; 0 is no limit.",
+    )
+    dnsQPSPerIP: float = setting(
+        variable="AERO_L2_DNS_QPS_PER_IP",
+        option="l2-dns-qps-per-ip",
+        default=0,
+        derive=onPublicDomains(100),
+        parse=number(0),
+        shown="100 on a public domain, off for internal names",
+        help="Questions a second of all guests together of one client IPv4 address or IPv6 /64; 0 is no limit.",
+    )
+    dnsBurstPerIP: float = setting(
+        variable="AERO_L2_DNS_BURST_PER_IP",
+        option="l2-dns-burst-per-ip",
+        default=0,
+        derive=onPublicDomains(400),
+        parse=number(0),
+        shown="400 on a public domain, off for internal names",
+        help="Questions that all guests of one client address may ask at once; 0 is no limit.",
     )
     maxDNSCacheEntries: int = setting(
         variable="AERO_L2_STACK_MAX_DNS_CACHE_ENTRIES",

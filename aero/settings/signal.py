@@ -7,6 +7,7 @@ clients prove themselves is in L{aero.settings.relay}, which the gateway mints f
 from __future__ import annotations
 
 from ._goparsers import positive, positiveDuration
+from ._names import onPublicDomains
 from ._parsers import duration, integer, text
 from ._ports import listenAddress
 from ._table import group, setting
@@ -91,24 +92,27 @@ class SignalSettings:
         variable="MAX_SESSIONS",
         option="max-sessions",
         default=0,
+        derive=onPublicDomains(4_096),
         parse=lambda value: max(0, integer(-(2**63))(value)),
-        shown="off",
+        shown="4096 on a public domain, off for internal names",
         help="Relay sessions of all clients together.",
     )
     maxRelaySessionsPerIP: int = setting(
         variable="AERO_RELAY_MAX_SESSIONS_PER_IP",
         option="relay-max-sessions-per-ip",
         default=0,
+        derive=onPublicDomains(64),
         parse=integer(0),
-        shown="off",
+        shown="64 on a public domain, off for internal names",
         help="Relay sessions of one IPv4 address or IPv6 /64, reservations included; 0 is no limit.",
     )
     maxRelaySessionTime: float = setting(
         variable="AERO_RELAY_MAX_SESSION_TIME",
         option="relay-max-session-time",
         default=0.0,
+        derive=onPublicDomains(604_800.0),
         parse=duration,
-        shown="off",
+        shown="168h on a public domain, off for internal names",
         help="How long one relay session may last before it is ended; 0 is for ever.",
     )
     preallocationTTL: float = setting(

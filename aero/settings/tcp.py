@@ -8,7 +8,7 @@ from typing import Any, Mapping
 
 from aero.policy.hosts import HostPattern
 
-from ._names import isInternalName
+from ._names import isInternalName, onPublicDomains
 from ._parsers import choice, flag, integer, listOf, milliseconds, number, text
 from ._ports import portList
 from ._table import group, setting
@@ -116,7 +116,9 @@ class TCPSettings:
         variable="TCP_PROXY_MAX_CONNECTIONS_PER_IP",
         option="tcp-max-connections-per-ip",
         default=0,
+        derive=onPublicDomains(1_024),
         parse=integer(0),
+        shown="1024 on a public domain, off for internal names",
         help="The same for one client IPv4 address or IPv6 /64; 0 is no limit.",
     )
     maxMessageBytes: int = setting(

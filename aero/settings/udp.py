@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ._goparsers import cidrs, goBoolean, portRanges, positiveDuration
+from ._names import onPublicDomains
 from ._parsers import IPNetwork, choice, integer
 from ._table import group, setting
 
@@ -167,32 +168,36 @@ class UDPSettings:
         variable="MAX_UDP_PPS_PER_SESSION",
         option="max-udp-pps-per-session",
         default=0,
+        derive=onPublicDomains(10_000),
         parse=_limit,
-        shown="off",
+        shown="10000 on a public domain, off for internal names",
         help="Datagrams a second that one session may send.",
     )
     maxBPS: int = setting(
         variable="MAX_UDP_BPS_PER_SESSION",
         option="max-udp-bps-per-session",
         default=0,
+        derive=onPublicDomains(12_500_000),
         parse=_limit,
-        shown="off",
+        shown="12500000 on a public domain, off for internal names",
         help="Bytes of payload a second that one session may send.",
     )
     maxPPSPerDestination: int = setting(
         variable="MAX_UDP_PPS_PER_DEST",
         option="max-udp-pps-per-dest",
         default=0,
+        derive=onPublicDomains(10_000),
         parse=_limit,
-        shown="off",
+        shown="10000 on a public domain, off for internal names",
         help="Datagrams a second that one session may send to one address and port.",
     )
     maxUniqueDestinations: int = setting(
         variable="MAX_UNIQUE_DESTINATIONS_PER_SESSION",
         option="max-unique-destinations-per-session",
         default=0,
+        derive=onPublicDomains(4_096),
         parse=_limit,
-        shown="off",
+        shown="4096 on a public domain, off for internal names",
         help="Different addresses and ports that one session may send to in its life.",
     )
     maxDestinationBuckets: int = setting(
@@ -208,16 +213,18 @@ class UDPSettings:
         variable="MAX_DC_BPS_PER_SESSION",
         option="max-dc-bps-per-session",
         default=0,
+        derive=onPublicDomains(25_000_000),
         parse=_limit,
-        shown="off",
+        shown="25000000 on a public domain, off for internal names",
         help="Bytes a second sent to the client of one session, framing included.",
     )
     hardCloseAfter: int = setting(
         variable="HARD_CLOSE_AFTER_VIOLATIONS",
         option="hard-close-after-violations",
         default=0,
+        derive=onPublicDomains(100_000),
         parse=_limit,
-        shown="off",
+        shown="100000 on a public domain, off for internal names",
         help="Datagrams over a rate or quota after which a session is closed.",
     )
     violationWindow: float = setting(

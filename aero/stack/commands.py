@@ -30,6 +30,20 @@ class RejectTCP(NamedTuple):
     reason: str
 
 
+class LimitTCP(NamedTuple):
+    """
+    This connection has other buffers than the settings say. A guest that was told a larger window
+    may still use it.
+
+    @ivar receiveBuffer: Bytes held for the outside.
+    @ivar sendBuffer: Bytes held for the guest.
+    """
+
+    connection: int
+    receiveBuffer: int
+    sendBuffer: int
+
+
 class ConnectTCP(NamedTuple):
     """
     Connect to the guest.
@@ -152,6 +166,7 @@ class RefuseUDP(NamedTuple):
 Command = Union[
     AcceptTCP,
     RejectTCP,
+    LimitTCP,
     ConnectTCP,
     SendTCP,
     ConsumeTCP,

@@ -31,6 +31,7 @@ from aero.lan.factory import LANFactory
 from aero.lan.lan import LAN
 from aero.lan.peer import GuestPeer
 from aero.metrics import ROWS, Metrics
+from aero.net.commons import Commons
 from aero.net.deliveries import Deliveries
 from aero.net.resolver import LookupFailed
 from aero.settings import Settings
@@ -100,6 +101,7 @@ class LANRig:
     @ivar names: What looks up the hosts of forwards.
     @ivar deliveries: The connections to targets whose guest has gone.
     @ivar factory: The factory.
+    @ivar commons: What all clients share.
     @ivar guest: The guest.
     @ivar lan: Its LAN.
     """
@@ -114,6 +116,7 @@ class LANRig:
         guest: Guest | None = None,
         egress: dict[str, Any] | None = None,
         rules: dict[str, Any] | None = None,
+        shares: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         """
@@ -121,6 +124,7 @@ class LANRig:
         @param egress: Settings that guests share with other clients, where they differ from
             the defaults.
         @param rules: The same of the settings for guests only.
+        @param shares: The same of what all clients share.
         @param settings: The same of the LAN's own settings.
         """
         defaults = Settings()
@@ -131,6 +135,9 @@ class LANRig:
         self.names = MemoryNames({})
         self.guest = guest or Guest()
         self.deliveries = Deliveries(defaults.delivery, clock=self.reactor, metrics=self.metrics)
+        self.commons = Commons(
+            self.reactor, self.metrics, dataclasses.replace(defaults.shares, **(shares or {}))
+        )
         self.factory = factory(
             dataclasses.replace(defaults.lan, **settings),
             reactor=self.reactor,
@@ -143,6 +150,7 @@ class LANRig:
             deliveries=self.deliveries,
             randomness=lambda size: bytes(range(7, 7 + size)),
             openSocket=self.network.openSocket,
+            commons=self.commons,
         )
         self.lan: LAN = self.factory.buildLAN(
             GuestPeer("tunnel-1", "198.51.100.7", "session-1"), self.guest

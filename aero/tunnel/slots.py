@@ -11,6 +11,7 @@ from aero.fleet.claims import Claims, Held, granted
 from aero.fleet.store import Claim
 from aero.metrics import Metrics
 from aero.metrics import tcp as rows
+from aero.policy.budget import Budget
 from aero.policy.quota import Slots, addressKey
 from aero.settings.tcp import TCPSettings
 
@@ -53,11 +54,17 @@ class TunnelSlots:
     """
 
     def __init__(
-        self, settings: TCPSettings, metrics: Metrics, claims: Claims | None = None
+        self,
+        settings: TCPSettings,
+        metrics: Metrics,
+        claims: Claims | None = None,
+        sockets: Budget | None = None,
     ) -> None:
         """
         @param claims: Where slots are agreed about with other processes.
+        @param sockets: The sockets that all clients share.
         """
+        self._sockets = Budget(0) if sockets is None else sockets
         self._limits = settings.maxConnections, settings.maxConnectionsPerIP
         self._claims = claims
         self._bySession = Slots(settings.maxConnections)
@@ -70,7 +77,7 @@ class TunnelSlots:
 
         @param sid: The session.
         @param ip: The effective client address.
-        @return: C{None} when either of them has its share.
+        @return: C{None} when either of them has its share, or there are no more sockets.
         """
         key = addressKey(ip)
         if not self._bySession.acquire(sid):
@@ -79,6 +86,11 @@ class TunnelSlots:
         if not self._byAddress.acquire(key):
             self._bySession.release(sid)
             self._metrics.counter(rows.TCP_SLOTS_REFUSED, "address").inc()
+            return None
+        if not self._sockets.take(key, 1):
+            self._bySession.release(sid)
+            self._byAddress.release(key)
+            self._metrics.counter(rows.TCP_SLOTS_REFUSED, "sockets").inc()
             return None
         held = None
         if self._claims is not None:
@@ -95,5 +107,6 @@ class TunnelSlots:
         return self._bySession.held(sid)
 
     def _release(self, sid: str, key: str) -> None:
+        self._sockets.add(key, -1)
         self._bySession.release(sid)
         self._byAddress.release(key)

@@ -6,11 +6,12 @@ C{/tcp-mux}.
 
 from __future__ import annotations
 
-from typing import ClassVar, TypedDict, Unpack
+from typing import ClassVar, NotRequired, TypedDict, Unpack
 
 from twisted.internet.interfaces import IReactorTime
 
 from aero.metrics import Metrics
+from aero.net.commons import Commons
 from aero.net.deliveries import Deliveries
 from aero.net.dialer import Dialer
 from aero.settings.tcp import TCPSettings
@@ -31,6 +32,7 @@ class DiallingParts(TypedDict):
     @ivar dialer: The way to targets.
     @ivar slots: How many connections a session may have, over all such endpoints.
     @ivar deliveries: The connections whose client has gone.
+    @ivar commons: What all clients share.
     """
 
     gate: UpgradeGate
@@ -40,6 +42,7 @@ class DiallingParts(TypedDict):
     dialer: Dialer
     slots: TunnelSlots
     deliveries: Deliveries
+    commons: NotRequired[Commons]
 
 
 class DiallingEndpoint(WebSocketEndpoint):
@@ -75,4 +78,5 @@ class DiallingEndpoint(WebSocketEndpoint):
             maxMessageBytes=self.settings.maxMessageBytes,
             pingInterval=self.settings.pingInterval,
             pingTimeout=self.settings.pingTimeout,
+            commons=parts.get("commons"),
         )

@@ -25,6 +25,7 @@ from aero.errors import Refused
 from aero.interfaces import IUpgradable
 from aero.metrics import Metrics
 from aero.metrics import tcp as rows
+from aero.net.commons import Commons
 from aero.net.memory import keepFreedMemory
 from aero.wire.websocket import GOING_AWAY, POLICY_VIOLATION
 
@@ -47,6 +48,7 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc]
     @ivar maxMessageBytes: The longest frame and message taken from a client.
     @ivar pingInterval: Seconds of silence after which a client is pinged; 0 for never.
     @ivar pingTimeout: Seconds that it then has.
+    @ivar commons: What all clients share.
     @ivar open: The sessions now.
     """
 
@@ -61,6 +63,7 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc]
         maxMessageBytes: int,
         pingInterval: float,
         pingTimeout: float,
+        commons: Commons | None = None,
     ) -> None:
         keepFreedMemory()
         state = random.getstate()
@@ -81,6 +84,7 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.maxMessageBytes = maxMessageBytes
         self.pingInterval = pingInterval
         self.pingTimeout = pingTimeout
+        self.commons = Commons(clock, metrics) if commons is None else commons
         self.open: set[AeroWebSocketProtocol] = set()
         self.bytesUp = metrics.counter(rows.WS_BYTES, name, "up")
         self.bytesDown = metrics.counter(rows.WS_BYTES, name, "down")
@@ -156,10 +160,12 @@ class WebSocketEndpoint:
         maxMessageBytes: int = 1_048_576,
         pingInterval: float = 30.0,
         pingTimeout: float = 30.0,
+        commons: Commons | None = None,
     ) -> None:
         """
         @param gate: The checks shared with the other endpoints.
         @param clock: The reactor, or a clock in tests.
+        @param commons: What all clients share, or nothing that other endpoints know of.
         """
         self.path = path
         self.name = name or path.strip("/")
@@ -174,6 +180,7 @@ class WebSocketEndpoint:
             maxMessageBytes=maxMessageBytes,
             pingInterval=pingInterval,
             pingTimeout=pingTimeout,
+            commons=commons,
         )
 
     # -- what subclasses override

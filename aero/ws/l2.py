@@ -13,13 +13,16 @@ from functools import partial
 from typing import Any, Sequence
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
 from aero.errors import Refused
 from aero.metrics import Metrics
+from aero.net.commons import Commons
 from aero.net.shallow import keepShallow
 from aero.net.unsent import undeliveredBytes
 from aero.tunnel.ethernet.permits import Permit, TunnelPermits
-from aero.tunnel.ethernet.tunnel import L2Tunnel
+from aero.tunnel.ethernet.tunnel import BATCH, L2Tunnel
 from aero.tunnel.ethernet.tunnels import L2Tunnels, TunnelPeer
 from aero.wire.l2tunnel import HEADER_BYTES
 from aero.wire.websocket import (
@@ -45,6 +48,8 @@ class L2Protocol(AeroWebSocketProtocol):
     @ivar tunnel: Its tunnel, while the session is open.
     """
 
+    portion = BATCH
+
     tunnels: L2Tunnels
     permit: Permit
     tunnel: L2Tunnel
@@ -66,6 +71,13 @@ class L2Protocol(AeroWebSocketProtocol):
         )
         self.tunnel = self.tunnels.buildTunnel(self, peer)
         self.tunnel.start()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone: the guest is, too, and what of it was not handled.
+        """
+        self._discarding = True
+        super().connectionLost(reason)
 
     def eventsReceived(self, events: Sequence[Event]) -> None:
         """
@@ -186,6 +198,7 @@ class L2Endpoint(WebSocketEndpoint):
         pingInterval: float = 30.0,
         pingTimeout: float = 30.0,
         protocol: type[L2Protocol] = L2Protocol,
+        commons: Commons | None = None,
     ) -> None:
         settings = tunnels.settings
         longest = max(settings.maxFramePayload, settings.maxControlPayload)
@@ -199,6 +212,7 @@ class L2Endpoint(WebSocketEndpoint):
             # A client whose silence is limited must not be kept talking by our pings.
             pingInterval=0.0 if settings.idleTimeout else pingInterval,
             pingTimeout=pingTimeout,
+            commons=commons,
         )
         self.tunnels = tunnels
         self.permits = permits

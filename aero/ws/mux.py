@@ -12,6 +12,7 @@ Nothing that happens to a stream closes the WebSocket. These do::
     1001  server is shutting down   the process stops
     1002                            a WebSocket frame breaks the rules, or a mux frame is too long
     1003                            a text message
+    1008  too many messages without effect     see aero.net.allowance
     1009                            a WebSocket frame or message is too long
 
 after which nothing that the client sent is looked at. However the WebSocket ends, the bytes that
@@ -22,7 +23,7 @@ the connections to the targets.
 from __future__ import annotations
 
 from inspect import isawaitable
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, Sequence, Unpack
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -43,17 +44,25 @@ from aero.tunnel.streams.stream import MuxStream
 from aero.tunnel.streams.target import MuxTarget
 from aero.wire import tcpmux
 from aero.wire.tcpmux import SUBPROTOCOL, Error, ErrorCode, Frame, FrameDecoder, Open
-from aero.wire.websocket import POLICY_VIOLATION, PROTOCOL_ERROR
+from aero.wire.websocket import BINARY, POLICY_VIOLATION, PROTOCOL_ERROR, Event
 
 from .dialling import DiallingEndpoint, DiallingParts
 from .handshake import Accepted
+from .muxopening import errorFor, giveUp, refusalIn
 from .offers import offeredProtocols
 from .protocol import AeroWebSocketProtocol, Closed
 
 #: Bytes of replies that may wait for a client that does not read.
 _MAX_REPLY_BYTES = 65_536
-#: Who stopped reading the client: slow targets, or replies that it does not read.
-_BY_TARGETS, _BY_REPLIES = 1, 2
+#: Why the client is not read: slow targets, replies that it does not read, memory that is used up.
+_BY_TARGETS, _BY_REPLIES, _BY_MEMORY = 1, 2, 4
+#: Bytes that may wait of a client that is read again although memory is used up.
+_FREE = 65_536
+
+#: Events of this endpoint's own: a mux frame, and one that breaks the rules.
+_FRAME, _FAILED = 0x100, 0x101
+#: Frames that lead to nothing by themselves.
+_WITHOUT_EFFECT = (tcpmux.PING, tcpmux.PONG, tcpmux.ERROR)
 
 
 #: What a stream is told whose session or address has its share of connections.
@@ -106,6 +115,7 @@ class MuxProtocol(AeroWebSocketProtocol):
             resume=self._targetsResumed,
             gaveUp=endpoint.stalled.inc,
         )
+        self._waiting = self.factory.commons.waiting.share(self._key)
         self._receiving: MuxStream | None = None
         self._holds = 0
         self._over = False
@@ -116,19 +126,49 @@ class MuxProtocol(AeroWebSocketProtocol):
         """
         Bytes of the frame stream. Extend L{streamRequested} instead.
         """
+        self.eventsReceived(self.expand([(BINARY, payload)]))
+
+    def expand(self, events: list[Event]) -> Sequence[Event]:
+        """
+        Cut messages into mux frames, of which one message may hold thousands.
+        """
+        found: list[Any] = []
         decoder = self._decoder
+        for event in events:
+            if event[0] != BINARY:
+                found.append(event)
+                continue
+            self.factory.messagesUp.inc()
+            self.factory.bytesUp.inc(len(event[1]))
+            found += [(_FRAME, frame) for frame in decoder.receive(event[1])]
+            if decoder.failed:
+                found.append((_FAILED, b""))
+                break
+        return found
+
+    def eventsReceived(self, events: Sequence[Any]) -> None:
+        """
+        Take mux frames, and the other events between them.
+        """
         sender = self._sender
         sender.cork()
-        for frame in decoder.receive(payload):
-            if frame.kind == tcpmux.DATA:
+        for event in events:
+            kind, frame = event
+            if kind != _FRAME:
+                sender.uncork()
+                if kind == _FAILED:
+                    self.failConnection(PROTOCOL_ERROR)
+                else:
+                    super().eventsReceived((event,))
+                sender.cork()
+            elif frame.kind == tcpmux.DATA:
                 self._dataReceived(frame)
             else:
                 self._controlReceived(frame)
-            if self._over:
-                return
+            if self._over or self._discarding:
+                break
         sender.uncork()
-        if decoder.failed:
-            self.failConnection(PROTOCOL_ERROR)
+        if self._over:
             return
         self._pressure.readHandled()
         if sender.repliedBytes > _MAX_REPLY_BYTES and self._sendingIsPaused:
@@ -199,6 +239,8 @@ class MuxProtocol(AeroWebSocketProtocol):
         Data of a stream, or one more piece of it. What is wrong with a frame is said once.
         """
         if frame.begins:
+            if not frame.payload and not self.mayGoOn():
+                return
             stream = self._find(frame.streamId)
             if stream is None:
                 self._sendError(frame.streamId, ErrorCode.UNKNOWN_STREAM, "unknown stream")
@@ -220,6 +262,8 @@ class MuxProtocol(AeroWebSocketProtocol):
             self.frame_OPEN(frame.streamId, frame.payload)
         elif kind == tcpmux.CLOSE:
             self.frame_CLOSE(frame.streamId, frame.payload)
+        elif kind in _WITHOUT_EFFECT and not self.mayGoOn():
+            return
         elif kind == tcpmux.PING:
             self._sender.send(tcpmux.encodeFrame(tcpmux.PONG, frame.streamId, frame.payload))
         elif kind not in (tcpmux.PONG, tcpmux.ERROR):
@@ -245,14 +289,14 @@ class MuxProtocol(AeroWebSocketProtocol):
             self._sendError(streamId, ErrorCode.PROTOCOL_ERROR, "Invalid OPEN payload")
             return
         approval = ensureDeferred(endpoint.dialer.approve(wanted.host, wanted.port))
-        refused = _refusalIn(approval)
+        refused = refusalIn(approval)
         if refused is not None:
-            self._sendError(streamId, *_errorFor(refused))
+            self._sendError(streamId, *errorFor(refused))
             return
         assert self.session is not None
         lease = endpoint.slots.acquire(self.session.sid, self.client.ip)
         if lease is None:
-            _giveUp(approval)
+            giveUp(approval)
             self._sendError(streamId, ErrorCode.STREAM_LIMIT_EXCEEDED, _NO_SLOT)
             return
         self._open(streamId, wanted, approval, lease)
@@ -263,6 +307,7 @@ class MuxProtocol(AeroWebSocketProtocol):
         """
         stream = self._find(streamId)
         if stream is None:
+            self.mayGoOn()
             return
         try:
             flags = tcpmux.decodeClose(payload)
@@ -282,6 +327,8 @@ class MuxProtocol(AeroWebSocketProtocol):
         return None if stream is None or stream.state == CLOSED else stream
 
     def _sendError(self, streamId: int, code: int, message: str) -> None:
+        if not self.mayGoOn():
+            return
         self.errorSent(code)
         payload = Error(code, message).encode()
         self._sender.send(tcpmux.encodeFrame(tcpmux.ERROR, streamId, payload))
@@ -326,7 +373,7 @@ class MuxProtocol(AeroWebSocketProtocol):
                 return
             approved = await approval
         finally:
-            _giveUp(approval)
+            giveUp(approval)
         settings = self.endpoint.settings
         target = MuxTarget(
             self.clock,
@@ -351,8 +398,10 @@ class MuxProtocol(AeroWebSocketProtocol):
     def _openingFailed(self, failure: Failure, stream: MuxStream, lease: Lease) -> None:
         lease.release()
         problem = failure.value
+        if not isinstance(problem, CancelledError) and not self.mayGoOn():
+            return
         if isinstance(problem, Refused):
-            stream.fail(*_errorFor(problem))
+            stream.fail(*errorFor(problem))
         elif isinstance(problem, DialFailed) and problem.reason == "timeout":
             stream.fail(ErrorCode.DIAL_FAILED, "TCP connect timeout")
         else:
@@ -396,9 +445,14 @@ class MuxProtocol(AeroWebSocketProtocol):
 
     def queued(self, direction: str, change: int) -> None:
         """
-        Count what waits.
+        Count what waits. A client beyond its share of the memory is not read until it has some.
         """
         self.endpoint.queueBytes[direction].inc(change)
+        fits = self._waiting.hold(self._waiting.held + change)
+        if not fits and direction == "up" and not self._over:
+            self._hold(_BY_MEMORY)
+        if self._holds & _BY_MEMORY and self._waiting.held <= _FREE:
+            self._unhold(_BY_MEMORY)
 
 
 class MuxEndpoint(DiallingEndpoint):
@@ -458,39 +512,3 @@ class MuxEndpoint(DiallingEndpoint):
         lease = self.leases.pop(stream, None)
         if lease is not None:
             lease.release()
-
-
-def _refusalIn(approval: Deferred[ApprovedTarget]) -> Refused | None:
-    """
-    The refusal of the policy, where it did not even have to ask for the name.
-    """
-    result = getattr(approval, "result", None)
-    if isinstance(result, Failure) and isinstance(result.value, Refused):
-        refused = result.value
-        if refused.reason != "lookup":
-            _giveUp(approval)
-            return refused
-    return None
-
-
-def _giveUp(approval: Deferred[ApprovedTarget]) -> None:
-    """
-    Whatever comes of an approval, nobody wants it any more.
-    """
-    approval.addErrback(lambda failure: None)
-    approval.cancel()
-
-
-def _errorFor(refused: Refused) -> tuple[int, str]:
-    """
-    The error that a refusal is on a stream (section 11.4).
-    """
-    if refused.reason == "lookup":
-        return ErrorCode.DIAL_FAILED, "dial failed"
-    if refused.reason == "slots":
-        return ErrorCode.STREAM_LIMIT_EXCEEDED, refused.message
-    if refused.reason == "config":
-        return ErrorCode.DIAL_FAILED, refused.message
-    if refused.status == 400:
-        return ErrorCode.PROTOCOL_ERROR, refused.message
-    return ErrorCode.POLICY_DENIED, refused.message

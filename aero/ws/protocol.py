@@ -26,11 +26,10 @@ C{messageReceived} and C{sessionClosed}.
 
 from __future__ import annotations
 
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Sequence
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
-from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import (
     IDelayedCall,
     IPushProducer,
@@ -39,21 +38,18 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from aero.errors import Refused
 from aero.net.prompt import promptWriter
 from aero.net.unsent import Farewell
+from aero.policy.quota import addressKey
 from aero.wire.websocket import (
     ABNORMAL,
     BINARY,
     CLOSE,
-    INTERNAL_ERROR,
     NORMAL,
     PING,
-    POLICY_VIOLATION,
     PONG,
     PROTOCOL_ERROR,
     TEXT,
@@ -66,7 +62,10 @@ from aero.wire.websocket import (
 )
 
 from .closing import Closed as Closed
+from .hooks import Hooks
+from .intake import Intake, NoTransport
 from .masking import unmask
+from .turntaking import BY_TURN, TurnTaking
 
 if TYPE_CHECKING:
     from aero.auth.sessions import Session
@@ -79,12 +78,12 @@ if TYPE_CHECKING:
 _MAX_REPLY_BYTES = 65_536
 #: Payloads from this size on are written at once and without copying them to their header.
 _LARGE = 4_096
-#: Who stopped reading the client: the subclass, or the unread replies to pings.
+#: Why the client is not read: the subclass, or the unread replies to pings.
 _BY_SUBCLASS, _BY_REPLIES = 1, 2
 
 
 @implementer(IPushProducer)
-class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
+class AeroWebSocketProtocol(TurnTaking, Hooks, WebSocketServerProtocol):  # type: ignore[misc]
     """
     One WebSocket session. Extend it.
 
@@ -96,6 +95,7 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     @cvar acceptsText: Whether text messages are welcome; otherwise one closes with 1003.
     @cvar streaming: Whether C{messageReceived} gets binary messages in pieces, as they come,
         for protocols to which message boundaries mean nothing.
+    @cvar portion: Frames that are handled before the time is looked at.
     @cvar closeTimeout: Seconds that a client has to end the connection after the last close
         frame, and in which it may take nothing of what was sent before.
     @cvar flushTimeout: The same after an orderly close of ours, when data may be on its way; no
@@ -116,10 +116,9 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     acceptsText: ClassVar[bool] = False
     streaming: ClassVar[bool] = False
+    portion: ClassVar[int] = 64
     closeTimeout: float = 2.0
     flushTimeout: float = 30.0
-
-    _log = Logger()
 
     factory: WebSocketFactory
     transport: Any
@@ -142,8 +141,11 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         self._closing = False
         self._discarding = False
         self._closed = Closed(ABNORMAL, "", False)
-        self._reader = FrameReader(
-            self.factory.maxMessageBytes, stream=self.streaming, unmask=unmask
+        self._key = addressKey(self.client.ip)
+        self._intake = Intake(
+            self,
+            FrameReader(self.factory.maxMessageBytes, stream=self.streaming, unmask=unmask),
+            self.factory.commons.turns.turn(self._key),
         )
         self._pauses = 0
         self._sendingIsPaused = False
@@ -189,6 +191,17 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         if self._liveness is not None and self._liveness.active():
             self._liveness.cancel()
         self._liveness = None
+        if self._farewell is not None:
+            self._farewell.stop()
+        if self._intake.waits:
+            self.transport = NoTransport()
+            self._writeNow = self.transport.resumeProducing
+        self._intake.finish(partial(self._lost, reason))
+
+    def _lost(self, reason: Failure) -> None:
+        """
+        Everything that came before was handled.
+        """
         if self._farewell is not None:
             self._farewell.stop()
         self._closing = self._discarding = True
@@ -373,19 +386,17 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         Take the frames of one read.
         """
         self._heard = True
-        if self._discarding:
-            return
-        reader = self._reader
-        self.eventsReceived(reader.receive(data))
-        if reader.failure and not self._discarding:
-            self.violationReceived(reader.failure, reader.why)
+        if not self._discarding:
+            self._intake.dataReceived(data)
 
     def eventsReceived(self, events: Sequence[Event]) -> None:
         """
-        Take what one read completed: opcodes and payloads, in order. For aero's own subclasses.
+        Take some of what a read completed: opcodes and payloads, in order. For aero's own.
         """
         messages = size = 0
         for opcode, payload in events:
+            if (opcode >= PING or (not payload and opcode != CLOSE)) and not self.mayGoOn():
+                break
             if opcode == BINARY:
                 messages += 1
                 size += len(payload)
@@ -527,6 +538,7 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def _pause(self, who: int) -> None:
         if not self._pauses:
             self.transport.pauseProducing()
+        if who != BY_TURN and not self._pauses & ~BY_TURN:
             self.factory.pausesUp.inc()
         self._pauses |= who
 
@@ -562,36 +574,3 @@ class AeroWebSocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             self.abort()
             return
         self._liveness = self.clock.callLater(wait, self._checkLiveness)
-
-    # -- hooks
-
-    def _call(self, hook: Callable[..., Any], *arguments: Any) -> None:
-        try:
-            result = hook(*arguments)
-        except Exception:  # noqa: BLE001 - a user's hook may raise anything
-            self._hookFailed(Failure())
-        else:
-            if result is not None:
-                self._watch(result)
-
-    def _watch(self, result: Any) -> None:
-        """
-        Notice when what a hook returned fails later.
-        """
-        if isinstance(result, Deferred):
-            result.addErrback(self._hookFailed)
-        elif isawaitable(result):
-            ensureDeferred(result).addErrback(self._hookFailed)  # type: ignore[arg-type]
-
-    def _hookFailed(self, failure: Failure) -> None:
-        refused = failure.value
-        if isinstance(refused, Refused):
-            self.failConnection(POLICY_VIOLATION, refused.message)
-            return
-        self._log.failure(
-            "The WebSocket protocol {protocol} of {endpoint} failed",
-            failure=failure,
-            protocol=type(self).__qualname__,
-            endpoint=self.factory.name,
-        )
-        self.failConnection(INTERNAL_ERROR, "internal error")

@@ -51,6 +51,7 @@ from aero.net.dialer import ApprovedTarget
 from aero.net.happyeyeballs import DialFailed
 from aero.net.prompt import readMore
 from aero.net.pump import IdleTimer, TargetConnection
+from aero.policy.budget import Share
 from aero.tunnel.slots import Lease
 from aero.wire.tcptarget import parseTarget
 from aero.wire.websocket import (
@@ -94,6 +95,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
     _approved: ApprovedTarget
     _connection: TargetConnection
     _idle: IdleTimer
+    _memory: Share
     _dialling: Deferred[IProtocol] | None = None
     _lease: Lease | None = None
     _left = False
@@ -140,6 +142,8 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         if connection.waitingBytes > self.endpoint.settings.maxBufferBytes:
             self.failConnection(INTERNAL_ERROR, "target buffer full")
             self._drop()
+        elif not self._fits():
+            connection.pauseClient()
 
     def sendToClient(self, data: bytes) -> None:
         """
@@ -155,7 +159,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
             self.sendMessages([view[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)])
         if self._sendingIsPaused:
             self._unreadBytes += len(data)
-            if self._unreadBytes > self.endpoint.settings.pauseBytes:
+            if not self._fits() or self._unreadBytes > self.endpoint.settings.pauseBytes:
                 self._connection.pauseReading()
                 self.factory.pausesDown.inc()
 
@@ -187,6 +191,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         readMore(self.transport)
         self.flushTimeout = settings.idleTimeout
         self._connection = TargetConnection(_TargetSide(self), self.clock, settings.pauseBytes)
+        self._memory = self.factory.commons.waiting.share(self._key)
         self._idle = IdleTimer(self.clock, settings.idleTimeout, self._idled)
         dialling = self.endpoint.dialer.connect(self._approved, self._connection)
         self._dialling = dialling
@@ -222,6 +227,7 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         """
         super().resumeProducing()
         self._unreadBytes = 0
+        self._fits()
         self._connection.resumeReading()
 
     def _idled(self) -> None:
@@ -280,6 +286,21 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         else:
             self.endpoint.deliveries.leave(connection, self.client.ip)
 
+    def _resumed(self) -> None:
+        """
+        The target has taken everything.
+        """
+        self._fits()
+        self.resumeReading()
+
+    def _fits(self) -> bool:
+        """
+        Count what waits, in either direction.
+
+        @return: Whether the client has memory for it; it is here all the same.
+        """
+        return self._memory.hold(self._connection.waitingBytes + self._unreadBytes)
+
     def _drop(self) -> None:
         """
         Leave the target at once.
@@ -293,8 +314,10 @@ class TCPTunnelProtocol(AeroWebSocketProtocol):
         Give the slot back when both sides are done with, so that connections that still have
         something to deliver are counted.
         """
-        if self._left and self._flushed and self._lease is not None:
-            self._lease.release()
+        if self._left and self._flushed:
+            self._memory.close()
+            if self._lease is not None:
+                self._lease.release()
 
 
 class _TargetSide:
@@ -309,7 +332,7 @@ class _TargetSide:
         self.targetEnded = tunnel.targetEnded
         self.targetFlushed = tunnel.targetFlushed
         self.targetPaused = tunnel.pauseReading
-        self.targetResumed = tunnel.resumeReading
+        self.targetResumed = tunnel._resumed
 
     def targetDataReceived(self, data: bytes) -> None:
         """

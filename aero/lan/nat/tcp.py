@@ -19,14 +19,21 @@ from typing import TYPE_CHECKING, Any, Callable
 from twisted.internet import protocol
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReactorTime,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from aero.errors import Refused
 from aero.net.happyeyeballs import DialFailed
-from aero.net.pump import TargetConnection
+from aero.net.prompt import readAtMost
+from aero.net.pump import Client, TargetConnection
+from aero.policy.budget import Share
 from aero.wire.ipv4 import addressNumber
 
 from ..lost import GuestLost
@@ -76,6 +83,7 @@ class NATProtocol(protocol.Protocol):
 
     _log = Logger()
     _connection: TargetConnection | None = None
+    _socket: Share | None = None
     _dialling: Deferred[Any] | None = None
     _counted = False
     _logged = False
@@ -147,8 +155,15 @@ class NATProtocol(protocol.Protocol):
         if refusal := refusal or egress.flowRefusal(now):
             self._refuse(refusal)
             return
+        self._socket = lan.commons.sockets.share(lan.key)
+        if not self._socket.take(1):
+            self._refuse("sockets", "refused")
+            return
         self._count(1)
-        self._connection = TargetConnection(self, lan.clock, lan.pauseBytes)
+        size = transport.buffers.send
+        self._connection = CountedConnection(
+            self, lan.clock, min(lan.pauseBytes, size), size, self._socket
+        )
         transport.registerProducer(self, True)
         self._dialling = Deferred.fromCoroutine(self._dial())
 
@@ -220,6 +235,8 @@ class NATProtocol(protocol.Protocol):
         else:
             self._end("target-reset" if self._aborted else "aborted")
         connection, self._connection = self._connection, None
+        if not self._opened and self._socket is not None:
+            self._socket.close()
         if connection is None:
             return
         deliver = done or (isinstance(problem, GuestLost) and problem.isSilent)
@@ -293,11 +310,11 @@ class NATProtocol(protocol.Protocol):
 
     # -- private
 
-    def _refuse(self, refusal: str) -> None:
+    def _refuse(self, refusal: str, answer: str = "prohibited") -> None:
         transport: Any = self.transport
         self.lan.refused("tcp", refusal, self.address, self.port)
         self._logged = True
-        transport.reject("prohibited")
+        transport.reject(answer)
 
     def _failed(self, reason: str) -> None:
         transport: Any = self.transport
@@ -342,6 +359,38 @@ class NATProtocol(protocol.Protocol):
             return
         if isinstance(result, Deferred):
             result.addErrback(lambda failure: self._log.failure("A NAT hook failed", failure))
+
+
+class CountedConnection(TargetConnection):
+    """
+    The connection to a target whose socket counts until it is closed, whatever becomes of the
+    guest's connection before.
+    """
+
+    def __init__(
+        self, client: Client, clock: IReactorTime, pauseBytes: int, readBytes: int, socket: Share
+    ) -> None:
+        """
+        @param readBytes: Bytes read from the target at once at the most.
+        @param socket: What holds the socket's place.
+        """
+        super().__init__(client, clock, pauseBytes)
+        self._readBytes = readBytes
+        self._socket = socket
+
+    def connectionMade(self) -> None:
+        """
+        The target is there.
+        """
+        super().connectionMade()
+        readAtMost(self.transport, self._readBytes)
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        """
+        It is gone.
+        """
+        self._socket.close()
+        super().connectionLost(reason)
 
 
 class NATFactory(protocol.Factory):

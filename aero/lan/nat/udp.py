@@ -161,6 +161,7 @@ class UDPNat:
         metrics = lan.metrics
         self._active = metrics.gauge(rows.L2_UDP_ACTIVE)
         self._sockets = metrics.gauge(rows.UDP_SOCKETS)
+        self._share = lan.commons.sockets.share(lan.key)
         self._failed = metrics.counter(rows.L2_UDP_SEND_FAILED)
         self._limited = metrics.counter(rows.L2_UDP_FLOW_LIMIT)
         self._evicted = metrics.counter(rows.UDP_EVICTED)
@@ -370,11 +371,15 @@ class UDPNat:
         Open a socket, with the guest's own port number if that can be had.
         """
         wanted = guest[1]
+        if not self._share.take(1):
+            self._lan.metrics.counter(rows.REFUSALS, "udp", "sockets").inc()
+            return None
         for port in (wanted, 0) if wanted in self._preserved else (0,):
             try:
                 return self._openSocket(family, port)
             except OSError:
                 continue
+        self._share.give(1)
         return None
 
     def _unwait(self, flow: _Flow) -> list[tuple[bytes, bool]]:
@@ -413,6 +418,7 @@ class UDPNat:
             if not binding.flows:
                 self._bindings.pop(binding.name, None)
                 self._sockets.dec()
+                self._share.give(1)
                 if binding.socket is not None:
                     binding.socket.close()
         self._lan.flowEnded(

@@ -7,7 +7,11 @@ domains; those about addresses are applied to what comes back. AAAA is answered 
 because guests have no IPv6 and would wait for it. Static names are the operator's.
 
 A guest has a cache of its own for addresses, which is what its share of the resolver's work is
-counted by, a bound on the questions under way, and a bound on how long it waits.
+counted by, a bound on the questions under way, and a bound on how long it waits. A rate limits
+the questions that it asks of the resolver (L{aero.lan.dnsrates}). Over UDP a question beyond
+the rate is dropped: a stub resolver asks again after some seconds, when the guest may ask again,
+so that a page loads slowly. REFUSED would end the lookup at once with an error. Over TCP a
+question without an answer would keep the others waiting, so that there the answer is REFUSED.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from aero.wire.dns import (
     NXDOMAIN,
     QR,
     RCODE,
+    REFUSED,
     SERVFAIL,
     A,
     identify,
@@ -50,6 +55,8 @@ from aero.wire.dnsguest import (
     withTTLs,
 )
 from aero.wire.dnsquery import Query, parseQuery
+
+from ..dnsrates import QuestionRates
 
 if TYPE_CHECKING:
     from ..lan import LAN
@@ -72,13 +79,15 @@ class GuestDNS:
 
     _log = Logger()
 
-    def __init__(self, lan: LAN, engine: Any) -> None:
+    def __init__(self, lan: LAN, engine: Any, rates: QuestionRates) -> None:
         """
         @param engine: The L{aero.dns.engine.DNSEngine} of the server.
+        @param rates: How many questions guests may ask of it.
         """
         settings = lan.settings
         self._lan = lan
         self._engine = engine
+        self._rates = rates
         self._static = dict(settings.staticNames)
         self._maxPending = settings.maxPendingDNS
         self._timeout = settings.lookupTimeout
@@ -113,6 +122,8 @@ class GuestDNS:
                 return None
             return succeed(shortAnswer(ident, flags, FORMERR))
         answer = self._answer(query)
+        if answer is None:
+            return self._own(query, REFUSED) if viaTCP else None
         if not viaTCP:
             answer.addCallback(self._fitted, query)
         elif hasRoom is not None:
@@ -139,14 +150,18 @@ class GuestDNS:
             return message
         return truncated(query, message[3] & 15, PAYLOAD_SIZE)
 
-    def _answer(self, query: Query) -> Deferred[bytes]:
+    def _answer(self, query: Query) -> Deferred[bytes] | None:
         """
         See l2.md section 16.7 for the order.
+
+        @return: C{None} where the guest asks too much.
         """
+        now = self._lan.clock.seconds()
         if query.opcode or query.qclass != IN or (query.edns is not None and query.edns.version):
+            if not self._rates.admit(self._lan.peer, now):
+                return None
             asked: Deferred[Answer] = self._engine.query(query)
             return asked.addCallback(lambda answer: answer.message)
-        now = self._lan.clock.seconds()
         name = nameText(query.name)
         if query.qtype == AAAA:
             refusal = self._lan.egress.rules.nameRefusal(name)
@@ -159,6 +174,8 @@ class GuestDNS:
         if len(self._pending) >= self._maxPending:
             self._lan.metrics.counter(rows.REFUSALS, "dns", "pending").inc()
             return self._own(query, SERVFAIL)
+        if name not in self._static and not self._rates.admit(self._lan.peer, now):
+            return None
         self._queries.inc()
         refusal = self._lan.egress.rules.nameRefusal(name)
         if refusal:

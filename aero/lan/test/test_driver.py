@@ -12,6 +12,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.lan.driver import StackDriver
+from aero.net.test.test_turns import WorkingClock
+from aero.net.turns import Turns
 from aero.stack.commands import RejectTCP
 
 
@@ -375,3 +377,47 @@ class DriverTests(SynchronousTestCase):
         self.driver.flush()
         self.assertEqual((len(self.stack.calls), self.seen), (calls, ["last"]))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ShareTests(SynchronousTestCase):
+    """
+    Several guests of one client.
+    """
+
+    def test_oneClient(self) -> None:
+        """
+        In one turn of the reactor all guests of a client together have the time of one; those of
+        another client have theirs. In the end everybody's frames are handled, in order.
+        """
+        clock = WorkingClock()
+        turns = Turns(clock, slice=0.002)
+        handled: list[str] = []
+
+        class Slow(ScriptedStack):
+            """
+            A stack on which each frame takes a tenth of a millisecond.
+            """
+
+            def frameReceived(self, frame: bytes, now: float) -> None:
+                clock.work(0.0001)
+                handled.append(frame.decode())
+
+        drivers = [
+            StackDriver(Slow(), clock, Port(), lambda event: None, turns.turn(key))
+            for key in ("a", "a", "a", "a", "a", "a", "a", "a", "b")
+        ]
+        for number, driver in enumerate(drivers):
+            driver._keep([f"{number} {index}".encode() for index in range(100)])
+            driver._soon()
+        begun = clock.seconds()
+        clock.nextTurn()
+        ofClient = [each for each in handled if not each.startswith("8")]
+        self.assertLessEqual(len(ofClient) * 0.0001, 0.002 + 0.0032)
+        self.assertGreater(len(handled) - len(ofClient), 0)
+        self.assertLess(clock.seconds() - begun, 0.01)
+        for _ in range(2_000):
+            clock.advance(0)
+        self.assertEqual(len(handled), 900)
+        for number in range(9):
+            mine = [each.split()[1] for each in handled if each.startswith(f"{number} ")]
+            self.assertEqual(mine, [str(index) for index in range(100)])

@@ -22,6 +22,8 @@ import socket
 from collections import OrderedDict
 from typing import Callable, Final, Protocol, Sequence
 
+from aero.policy.budget import Share
+
 from .ports import BatchProtocol, DatagramPort, DatagramPorts, Received
 
 #: Numeric address and port.
@@ -100,6 +102,7 @@ class UDPBinding:
         "_remoteIdle",
         "_remotes",
         "_seconds",
+        "_share",
         "guestPort",
         "headers",
         "isOpen",
@@ -120,9 +123,11 @@ class UDPBinding:
         maxPacket: int | None = None,
         preferredPort: int = 0,
         protocol: type[BindingProtocol] = BindingProtocol,
+        share: Share | None = None,
     ) -> None:
         """
         @param ports: Opens the sockets.
+        @param share: The sockets that the client has.
         @param seconds: The clock that the owner's C{now} comes from too.
         @param inboundFilter: C{any}, or anything else for C{address_and_port}.
         @param remoteIdle: Seconds that a remote may answer after the last datagram to or from
@@ -140,6 +145,7 @@ class UDPBinding:
         self.headers: dict[Address, bytes] = {}
         self._receiver = receiver
         self._ports = ports
+        self._share = share
         self._seconds = seconds
         self._filtering = inboundFilter != "any"
         self._remoteIdle = remoteIdle
@@ -267,6 +273,7 @@ class UDPBinding:
             # Both families on the same port where that can be had.
             port=self._preferredPort if other is None else other.getHost().port,
             maxPacket=self._maxPacket,
+            share=self._share,
         )
         if isIPv6:
             self._port6 = opened

@@ -14,6 +14,7 @@ descriptors are what the whole process shares.
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import Any, Callable, Final, Protocol, Sequence
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -22,6 +23,10 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from aero.policy.budget import Budget, Share
+
+from ..commons import Commons
 
 #: Datagrams read before other sockets get their turn.
 READS: Final = 64
@@ -221,19 +226,32 @@ class DatagramPorts:
     """
 
     def __init__(
-        self, reactor: Any, *, maxSockets: int, openSocket: OpenSocket = openSocket
+        self,
+        reactor: Any,
+        *,
+        maxSockets: int,
+        openSocket: OpenSocket = openSocket,
+        commons: Commons | None = None,
     ) -> None:
         """
         @param maxSockets: The most that are open at once.
         @param openSocket: Makes a socket.
+        @param commons: What all clients share.
         """
+        self._commons = commons
         self.open = 0
         self._reactor = reactor
         self._maxSockets = maxSockets
         self._openSocket = openSocket
 
     def listen(
-        self, protocol: BatchProtocol, *, family: int, port: int = 0, maxPacket: int
+        self,
+        protocol: BatchProtocol,
+        *,
+        family: int,
+        port: int = 0,
+        maxPacket: int,
+        share: Share | None = None,
     ) -> DatagramPort | None:
         """
         Open a socket and run a protocol on it.
@@ -241,12 +259,15 @@ class DatagramPorts:
         @param family: C{socket.AF_INET} or C{socket.AF_INET6}.
         @param port: The port that is wanted; another is taken where it is not free.
         @param maxPacket: Bytes read of each datagram.
+        @param share: The sockets of the client, from L{socketsOf}.
         @return: C{None} where there are too many sockets, or the system gives none.
         """
-        if self.open >= self._maxSockets:
+        if self.open >= self._maxSockets or (share is not None and not share.take(1)):
             return None
         made = self._bound(family, port)
         if made is None:
+            if share is not None:
+                share.give(1)
             return None
         self.open += 1
         opened = DatagramPort(
@@ -255,7 +276,7 @@ class DatagramPorts:
             made,
             family=family,
             maxPacket=maxPacket,
-            closed=self._portClosed,
+            closed=partial(self._portClosed, share),
         )
         opened.startListening()
         return opened
@@ -268,8 +289,24 @@ class DatagramPorts:
                 continue
         return None
 
-    def _portClosed(self) -> None:
+    def socketsOf(self, key: str) -> Share | None:
+        """
+        The sockets of one session of a client.
+
+        @param key: L{aero.policy.quota.addressKey} of its address.
+        """
+        return None if self._commons is None else self._commons.sockets.share(key)
+
+    def memoryOf(self, key: str) -> Share:
+        """
+        The bytes that wait for one session of a client.
+        """
+        return (Budget(0) if self._commons is None else self._commons.waiting).share(key)
+
+    def _portClosed(self, share: Share | None) -> None:
         self.open -= 1
+        if share is not None:
+            share.give(1)
 
 
 def _withoutScope(address: Any) -> tuple[str, int]:

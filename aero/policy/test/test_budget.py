@@ -101,3 +101,18 @@ class BudgetTests(SynchronousTestCase):
             self.assertEqual(budget.usedBy("a"), sum(share.held for share in shares[::2]))
             self.assertLessEqual(budget.used, 200)
             self.assertLessEqual(budget.usedBy("b"), 100)
+
+    def test_hold(self) -> None:
+        """
+        What is in memory already counts whatever the limits are, and others get nothing then.
+        """
+        budget = Budget(200, 100)
+        share, other = budget.share("a"), budget.share("b")
+        self.assertTrue(share.hold(80))
+        self.assertFalse(share.hold(250))
+        self.assertEqual((budget.used, share.held), (250, 250))
+        self.assertFalse(other.take(1))
+        self.assertTrue(share.hold(10))
+        self.assertTrue(other.take(1))
+        share.close()
+        self.assertEqual((budget.used, budget.usedBy("a")), (1, 0))

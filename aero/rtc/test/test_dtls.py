@@ -8,8 +8,10 @@ import asyncio
 from typing import Any
 
 from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCDtlsParameters
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from aero.net.turns import Turns
 from aero.rtc.dtls import CERTIFICATE_AGE, MAX_FLIGHT, Certificates, DTLSTransport, _datagrams
 
 
@@ -147,6 +149,42 @@ class DTLSTests(SynchronousTestCase):
             for _ in range(20):
                 await asyncio.sleep(0)
             self.assertEqual(receivers[0].batches, [[b"back"]])
+
+        self.converse(work)
+
+    def test_turns(self) -> None:
+        """
+        A client that had its share of the time is not read until its turn comes, and then
+        everything is; a connection that ends meanwhile waits for nothing.
+        """
+
+        async def work(both: Any, receivers: Any) -> None:
+            clock = Clock()
+            turns = Turns(clock)
+            turns.spend("a", 0.005)
+            both[1].turn = turns.turn("a")
+            both[0].sendPackets([b"first"])  # whoever waits for it began before
+            for _ in range(20):
+                await asyncio.sleep(0)
+            both[0].sendPackets([b"one", b"two"])
+            for _ in range(20):
+                await asyncio.sleep(0)
+            self.assertNotIn([b"one", b"two"], receivers[1].batches)
+            for _ in range(5):
+                clock.advance(0)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            found = [packet for batch in receivers[1].batches for packet in batch]
+            self.assertEqual(found, [b"first", b"one", b"two"])
+            turns.spend("a", 0.005)
+            both[0].sendPackets([b"three"])
+            for _ in range(20):
+                await asyncio.sleep(0)
+            self.assertTrue(both[1].turn.isWaiting)
+            await both[1].stop()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            self.assertFalse(both[1].turn.isWaiting)
 
         self.converse(work)
 

@@ -72,8 +72,8 @@ class RelayServiceTests(SynchronousTestCase):
 
     def test_datagramAdvice(self) -> None:
         """
-        Where no datagram may go anywhere the notice names the safe value and the rates that are
-        off; it does not suggest to open this machine.
+        Where no datagram may go anywhere the notice names the safe value, and the rates where
+        they are off; it does not suggest to open this machine.
         """
         public = {"AERO_DOMAIN": "pc.example.com", "AERO_TLS_MODE": "internal"}
         rates = {
@@ -82,7 +82,7 @@ class RelayServiceTests(SynchronousTestCase):
             "MAX_UDP_PPS_PER_DEST": "50",
         }
         for environ, advised, limited in (
-            (public, True, False),
+            (public, True, True),
             (public | rates, True, True),
             ({}, True, False),
             (public | {"ALLOW_UDP_CIDRS": "0.0.0.0/0,::/0"}, False, False),

@@ -33,12 +33,12 @@ from aero.wire.tcp import (
 )
 
 from ..commands import (
-    AbortTCP,
     AcceptTCP,
     CloseTCP,
     Command,
     ConnectTCP,
     ConsumeTCP,
+    LimitTCP,
     RejectTCP,
     SendTCP,
 )
@@ -48,6 +48,7 @@ from .arrival import segmentReceived
 from .connection import Connection, Outgoing
 from .departure import acknowledgment, output, remains, reset
 from .isn import DYNAMIC_PORTS, FIRST_DYNAMIC_PORT, SequenceSource
+from .limits import limitBuffers
 from .options import Agreement, offeredMSS
 from .sender import NEVER
 from .states import CLOSED, SYN_SENT
@@ -156,15 +157,12 @@ class TCPTable:
 
     def apply(self, command: Command, now: float) -> None:
         """
-        Do what the outside says. Commands for connections that are over, and those that are not
-        about TCP, are ignored.
+        Do what the outside says. What is not about a connection that is there is ignored.
         """
         if isinstance(command, ConnectTCP):
             self._connect(command, now)
             return
-        if not isinstance(command, (SendTCP, ConsumeTCP, AcceptTCP, CloseTCP, AbortTCP, RejectTCP)):
-            return
-        connection = self._byNumber.get(command.connection)
+        connection = self._byNumber.get(getattr(command, "connection", -1))
         if connection is None:
             return
         if isinstance(command, SendTCP):
@@ -174,6 +172,8 @@ class TCPTable:
             connection.consume(command.size)
         elif isinstance(command, AcceptTCP):
             connection.accept(now)
+        elif isinstance(command, LimitTCP):
+            limitBuffers(connection, command.receiveBuffer, command.sendBuffer)
         elif isinstance(command, CloseTCP):
             connection.close()
         elif isinstance(command, RejectTCP):

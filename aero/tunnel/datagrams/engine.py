@@ -10,7 +10,7 @@ Theory of operation
 
 A guest sends thousands of datagrams to few destinations, and the header of a message names
 guest port and destination with always the same bytes. The session therefore remembers what it
-found out about a header (L{_Flow}): that it can be decoded, that the policy permits the
+found out about a header (L{Flow}): that it can be decoded, that the policy permits the
 destination, which binding it leaves from. For all further datagrams of that flow one
 dictionary look-up stands for all of it; limits and allow-lists are applied to every datagram.
 On the way back the header for a remote is remembered by its binding.
@@ -33,6 +33,7 @@ from twisted.internet.interfaces import IDelayedCall
 from aero.metrics import Metrics
 from aero.metrics import relay as rows
 from aero.net.udp.binding import EVICTED, FILTERED, Address, BindingProtocol, UDPBinding
+from aero.net.udp.flow import Flow
 from aero.net.udp.ports import DatagramPorts, Received
 from aero.policy.destinations import DestinationPolicy
 from aero.settings.udp import UDPSettings
@@ -64,24 +65,6 @@ class DatagramSink(Protocol):
         Send messages, one for each datagram. More may come than it has room for: what one
         read of the network gave is sent at once.
         """
-
-
-class _Flow:
-    """
-    What is known about all messages with one header.
-    """
-
-    __slots__ = ("address", "binding", "guestPort", "isIPv6", "isV2", "port", "remote")
-
-    def __init__(self, version: int, guestPort: int, remote: bytes, port: int) -> None:
-        self.isV2 = version == 2
-        self.guestPort = guestPort
-        self.remote = remote
-        self.port = port
-        self.isIPv6 = len(remote) == 16
-        family = socket.AF_INET6 if self.isIPv6 else socket.AF_INET
-        self.address: Address = (socket.inet_ntop(family, remote), port)
-        self.binding: UDPBinding | None = None
 
 
 class UDPSession:
@@ -133,12 +116,14 @@ class UDPSession:
         self._maxPayload = settings.maxPayload
         self._outbound = session.outbound
         self._evictions = 0
-        self._flows: dict[bytes, _Flow] = {}
+        self._flows: dict[bytes, Flow] = {}
         self._bindings: OrderedDict[int, UDPBinding] = OrderedDict()
         self._latest: UDPBinding | None = None
         self._sweeping: IDelayedCall | None = None
         self._queue: deque[bytes] = deque()
         self._maxQueue = settings.sendQueue
+        self._waiting = ports.memoryOf(session.address)
+        self._sockets = ports.socketsOf(session.address)
         self._paused = False
         events = metrics.events(rows.EVENTS)
         self._events = events
@@ -208,7 +193,7 @@ class UDPSession:
         if size:
             self._bytesUp.inc(size)
 
-    def _newFlow(self, header: bytes, payload: bytes) -> _Flow | None:
+    def _newFlow(self, header: bytes, payload: bytes) -> Flow | None:
         """
         Look at a header that was not seen before.
 
@@ -230,10 +215,10 @@ class UDPSession:
             return None
         if len(self._flows) >= _MAX_FLOWS:
             self._flows.clear()
-        flow = self._flows[header] = _Flow(version, guestPort, remote, port)
+        flow = self._flows[header] = Flow(version, guestPort, remote, port)
         return flow
 
-    def _permitted(self, flow: _Flow, size: int, now: float) -> bool:
+    def _permitted(self, flow: Flow, size: int, now: float) -> bool:
         """
         Ask the limits of the session.
         """
@@ -273,7 +258,7 @@ class UDPSession:
         """
         return tuple(self._bindings)
 
-    def _bind(self, flow: _Flow, now: float) -> UDPBinding | None:
+    def _bind(self, flow: Flow, now: float) -> UDPBinding | None:
         """
         The binding of a flow's guest port, made where there is none.
         """
@@ -306,6 +291,7 @@ class UDPSession:
             maxPayload=settings.maxPayload,
             maxPacket=settings.readBuffer,
             protocol=self.bindingProtocol,
+            share=self._sockets,
         )
 
     def _used(self, binding: UDPBinding) -> None:
@@ -429,6 +415,7 @@ class UDPSession:
                 messages.append(queue.popleft())
                 size += len(messages[-1])
             self.queuedBytes -= size
+            self._waiting.resize(self.queuedBytes)
             self._queueGauge.dec(size)
             self._deliver(messages)
 
@@ -450,7 +437,7 @@ class UDPSession:
         for message in messages:
             queue.append(message)
             size += len(message)
-        while size > longest:
+        while queue and (size > longest or not self._waiting.resize(size)):
             size -= len(queue.popleft())
             dropped += 1
         self.queuedBytes = size
@@ -486,6 +473,7 @@ class UDPSession:
             self._sweeping.cancel()
             self._sweeping = None
         self._queue.clear()
+        self._waiting.close()
         self._queueGauge.dec(self.queuedBytes)
         self.queuedBytes = 0
         self._flows.clear()

@@ -46,6 +46,7 @@ class RelaySession:
     @ivar key: What other sessions are excluded by; C{None} for none.
     @ivar address: The client's IP address, empty where it is not known.
     @ivar isLive: Whether it still counts.
+    @ivar address: The client, as L{aero.policy.quota.addressKey} names it.
     @ivar outbound: What it may send; C{None} where there is no limit.
     @ivar towardsClient: Bytes a second towards its client; C{None} for no limit.
     """

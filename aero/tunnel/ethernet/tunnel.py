@@ -7,8 +7,9 @@ Theory of operation
 
 A carrier (a WebSocket, a data channel) hands over the messages of one read at a time. They are
 handled together: quotas are charged, answers gathered, and the frames given to the LAN at once.
-No more than L{BATCH} of them are handled in one turn of the reactor; the rest waits, and the
-carrier does not read meanwhile, so that no guest takes more than its turn from the others.
+No more than L{BATCH} of them are handled at once, and not more than the client has time for
+(L{aero.net.turns}); the rest waits, and the carrier does not read meanwhile. Messages without
+effect are counted (L{aero.net.allowance}).
 
 B{Back-pressure.} When the carrier is full the LAN makes no frames, for as long as that takes: a
 guest that reads slowly is slow, not wrong. What cannot be held back is what the guest itself asks
@@ -24,21 +25,25 @@ guest, except where the policy ended the session.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Callable, Sequence
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from aero.errors import DecodeError
 from aero.metrics import CounterRow
 from aero.metrics import l2 as rows
+from aero.net.allowance import NO_EFFECT
+from aero.policy.quota import addressKey
 from aero.wire import l2tunnel as wire
 from aero.wire.pcapng import INBOUND, OUTBOUND
 
 from ..keepalive import IdleTimer, Pinger
 from .ends import LANPort, TunnelTransport
 from .quota import MessageQuota
+from .stall import STALL_SECONDS as STALL_SECONDS
+from .stall import StallTimer
 
 if TYPE_CHECKING:
     from .tunnels import L2Tunnels, TunnelPeer
@@ -47,10 +52,6 @@ if TYPE_CHECKING:
 BATCH = 256
 #: Bytes of answers that are given to the carrier at once, so that it can say it is full.
 ANSWER_BYTES = 65_536
-#: Seconds that a carrier may take nothing while an answer has no place to wait.
-STALL_SECONDS = 1.0
-#: Between two looks at whether it took something.
-_STALL_CHECK = 0.1
 #: Bytes that may wait to be handled where a carrier cannot stop reading.
 MAX_BACKLOG_BYTES = 1_048_576
 #: Bytes of frames that a LAN may send although it was told to wait.
@@ -100,14 +101,15 @@ class L2Tunnel:
         self._paused = False  # the carrier is full
         self._behind = 0  # bytes of frames given to it since
         self._waiting: list[bytes] = []  # answers that wait for it
-        self._stall: IDelayedCall | None = None
-        self._unsent = 0  # bytes that the carrier held when it was last looked at
-        self._tookAt = 0.0  # when it was last seen to have taken something
+        self._stall = StallTimer(self._clock, transport.unsentBytes, self._stalled)
         self._then: Callable[[], object] | None = None  # what follows when all is handled
         self._holds = 0  # why messages wait
         self._backlog: deque[bytes] = deque()  # and which
         self._backlogBytes = 0
-        self._turn: IDelayedCall | None = None
+        self._key = addressKey(peer.address)
+        self._memory = tunnels.commons.waiting.share(self._key)
+        self._turn = tunnels.commons.turns.turn(self._key)
+        self._mayGoOn = partial(tunnels.commons.allowance.take, self._key, "l2")
 
     def start(self) -> None:
         """
@@ -131,10 +133,12 @@ class L2Tunnel:
         if self.isOver:
             return
         self._idle.heard()
+        if not self._holds and self._turn.left() <= 0.0:
+            self._hold(_TURN)
         if self._holds:
             self._keep(messages)
         else:
-            self._handle(messages)
+            self._turn.run(partial(self._handle, messages), 1)
 
     def otherReceived(self, size: int, answer: int = 0) -> bool:
         """
@@ -150,6 +154,8 @@ class L2Tunnel:
         over = self._quota.received(size, self._clock.seconds()) or self._quota.sent(answer)
         if over:
             self._overQuota(over)
+        elif not self._mayGoOn():
+            self._withoutEffect()
         return not self.isOver
 
     def violated(self, tooLong: bool, why: str) -> None:
@@ -181,9 +187,7 @@ class L2Tunnel:
         if not self._paused or self.isOver:
             return
         self._paused = False
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+        self._stall.stop()
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             self._transport.sendMessages(waiting)  # which may fill it up at once
@@ -266,9 +270,11 @@ class L2Tunnel:
 
     # -- handling messages
 
-    def _handle(self, messages: Sequence[bytes]) -> None:
+    def _handle(self, messages: Sequence[bytes]) -> bool:
         """
         Handle what one turn allows, and keep the rest.
+
+        @return: False: what is left waits for a turn of its own.
         """
         frames: list[bytes] = []
         answers: list[bytes] = []
@@ -289,6 +295,8 @@ class L2Tunnel:
                 frames.append(message[4:])
                 continue
             wrong, answer = self._control(message)
+            if not self._mayGoOn():
+                wrong = NO_EFFECT
             if wrong:
                 break
             if answer:
@@ -317,12 +325,15 @@ class L2Tunnel:
                 self._capture.record(frames, INBOUND)
             if self._lan is not None:
                 self._callLAN(self._lan.framesReceived, frames)
-        if wrong:
+        if wrong is NO_EFFECT:
+            self._withoutEffect()
+        elif wrong:
             self._counts.framesDropped.inc()
             self._log.debug("dropping invalid l2 message: {why}", why=wrong, tunnel_id=self.number)
             self._close("protocol", POLICY_VIOLATION, wrong, wire.PROTOCOL_ERROR)
         elif over:
             self._overQuota(over)
+        return False
 
     def _control(self, message: bytes) -> tuple[str, bytes]:
         """
@@ -345,25 +356,8 @@ class L2Tunnel:
             self._transport.sendMessages(answers)
             return
         self._waiting += answers
-        if self._holds & _STALLED and self._stall is None:
-            self._unsent = self._transport.unsentBytes()
-            self._tookAt = self._clock.seconds()
-            self._stall = self._clock.callLater(_STALL_CHECK, self._checkStall)
-
-    def _checkStall(self) -> None:
-        """
-        A carrier that took a part of what it held is slow; one that took nothing stalls.
-        """
-        self._stall = None
-        now = self._clock.seconds()
-        before, self._unsent = self._unsent, self._transport.unsentBytes()
-        if self._unsent < before:
-            self._tookAt = now
-        left = self._tookAt + STALL_SECONDS - now
-        if left <= 0.0:
-            self._stalled()
-        else:
-            self._stall = self._clock.callLater(min(left, _STALL_CHECK), self._checkStall)
+        if self._holds & _STALLED:
+            self._stall.start()
 
     def _stalled(self) -> None:
         if self.isOver:
@@ -377,6 +371,7 @@ class L2Tunnel:
     def _keep(self, messages: Sequence[bytes]) -> None:
         self._backlog.extend(messages)
         self._backlogBytes += sum(map(len, messages))
+        self._memory.hold(self._backlogBytes)
         if self._backlogBytes > MAX_BACKLOG_BYTES + self.maxFrame + self._maxControl:
             self._stalled()  # the carrier did not stop reading
 
@@ -386,8 +381,8 @@ class L2Tunnel:
         if not self._holds:
             self._transport.pauseReading()
         self._holds |= why
-        if why == _TURN and self._turn is None:
-            self._turn = self._clock.callLater(0, self._turnCame)
+        if why == _TURN:
+            self._turn.wait(self._turnCame)
 
     def _release(self, why: int) -> None:
         """
@@ -401,8 +396,7 @@ class L2Tunnel:
         if self._backlog:
             # Not from within what released it: one turn, one batch.
             self._holds |= _TURN
-            if self._turn is None:
-                self._turn = self._clock.callLater(0, self._turnCame)
+            self._turn.wait(self._turnCame)
         elif self._then is not None:
             then, self._then = self._then, None
             then()
@@ -410,28 +404,29 @@ class L2Tunnel:
             self._transport.resumeReading()
 
     def _turnCame(self) -> None:
-        self._turn = None
         if self._holds & ~_TURN:
             self._holds &= ~_TURN  # whoever holds it now lets it go on
             return
         take = min(BATCH, len(self._backlog))
         batch = [self._backlog.popleft() for _ in range(take)]
         self._backlogBytes -= sum(map(len, batch))
-        self._handleKept(batch)
+        self._memory.resize(self._backlogBytes)
+        self._turn.run(partial(self._handleKept, batch), 1)
         if self.isOver:
             return
-        if self._backlog and self._turn is None:
-            self._turn = self._clock.callLater(0, self._turnCame)
+        if self._backlog:
+            self._turn.wait(self._turnCame)
         elif not self._backlog:
             self._release(_TURN)
 
-    def _handleKept(self, batch: list[bytes]) -> None:
+    def _handleKept(self, batch: list[bytes]) -> bool:
         """
         Handle messages that waited; those that still cannot be go back in front of the others.
         """
         behind, self._backlog = self._backlog, deque()
         self._handle(batch)
         self._backlog.extend(behind)
+        return False
 
     # -- timers
 
@@ -467,6 +462,9 @@ class L2Tunnel:
             text, label, code = "byte quota exceeded", "quota_bytes", wire.QUOTA_BYTES
         self._close(label, POLICY_VIOLATION, text, code)
 
+    def _withoutEffect(self) -> None:
+        self._close("no_effect", POLICY_VIOLATION, NO_EFFECT, wire.QUOTA_FRAMES)
+
     def _close(
         self, label: str, code: int, text: str, error: int = 0, deliver: bool = True
     ) -> None:
@@ -501,12 +499,12 @@ class L2Tunnel:
         self.isOver = True
         self._idle.stop()
         self._pinger.stop()
-        for call in (self._stall, self._turn):
-            if call is not None and call.active():
-                call.cancel()
-        self._stall = self._turn = self._then = None
+        self._stall.stop()
+        self._turn.cancel()
+        self._then = None
         self._waiting.clear()
         self._backlog.clear()
+        self._memory.close()
         lan, self._lan = self._lan, None
         if lan is not None:
             try:

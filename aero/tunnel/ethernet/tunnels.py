@@ -15,6 +15,7 @@ from aero.lan.peer import FramePort, GuestPeer
 from aero.log import blurred
 from aero.metrics import CounterRow, Metrics
 from aero.metrics import l2 as rows
+from aero.net.commons import Commons
 from aero.settings.l2 import L2Settings
 
 from .capture import Captures
@@ -89,14 +90,17 @@ class L2Tunnels:
         metrics: Metrics,
         captures: Captures,
         fullAddresses: bool = False,
+        commons: Commons | None = None,
     ) -> None:
         """
         @param clock: The reactor.
+        @param commons: What all clients share.
         @param fullAddresses: Whether client addresses are logged whole.
         """
         self.settings = settings
         self.clock = clock
         self.captures = captures
+        self.commons = Commons(clock, metrics) if commons is None else commons
         self.counts = TunnelCounts(metrics)
         self.open: set[L2Tunnel] = set()
         self._lans = lans

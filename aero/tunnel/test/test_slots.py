@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import ROWS, Metrics
 from aero.metrics import tcp as rows
+from aero.policy.budget import Budget
 from aero.settings.tcp import TCPSettings
 from aero.tunnel.slots import TunnelSlots
 
@@ -42,3 +43,23 @@ class TunnelSlotsTests(SynchronousTestCase):
         self.assertIsNone(slots.acquire("a", "192.0.2.1"))
         self.assertEqual(metrics.value(rows.TCP_SLOTS_REFUSED, "address"), 1)
         self.assertEqual(metrics.value(rows.TCP_SLOTS_REFUSED, "session"), 1)
+
+    def test_sockets(self) -> None:
+        """
+        Sockets are counted over everything that a client has open, whichever session it is; a
+        refusal costs nothing, and a release gives the socket back.
+        """
+        metrics = Metrics(ROWS)
+        sockets = Budget(10, 2)
+        sockets.take("192.0.2.1", 1)  # a guest's
+        slots = TunnelSlots(TCPSettings(), metrics, sockets=sockets)
+        lease = slots.acquire("a", "192.0.2.1")
+        assert lease is not None
+        self.assertIsNone(slots.acquire("b", "192.0.2.1"))
+        self.assertEqual((slots.held("b"), sockets.used), (0, 2))
+        self.assertIsNotNone(slots.acquire("b", "192.0.2.2"))
+        self.assertEqual(metrics.value(rows.TCP_SLOTS_REFUSED, "sockets"), 1)
+        lease.release()
+        lease.release()
+        self.assertEqual(sockets.usedBy("192.0.2.1"), 1)
+        self.assertIsNotNone(slots.acquire("b", "192.0.2.1"))

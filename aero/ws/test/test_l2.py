@@ -269,10 +269,11 @@ class EndTests(L2TestCase):
         A connection that breaks while they wait ends everything.
         """
         client = self.begin()
-        pings = clientFrame(BINARY, encode(PING)) * 600
+        pings = clientFrame(BINARY, encode(PING)) * 3_000
         client.sendBytes(pings + clientFrame(CLOSE, closePayload(1000, "bye")))
         client.lose()
         self.assertEqual(self.rig.lans.last.stopped, "lost")
+        self.rig.reactor.pump([0] * 2)
         self.assertEqual(self.rig.reactor.getDelayedCalls(), [])
 
     def test_lost(self) -> None:

@@ -4,103 +4,20 @@ Tests for L{aero.ws.tcp}.
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet import error
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.trial.unittest import SynchronousTestCase
 
 from aero.errors import Refused
-from aero.metrics import delivery
 from aero.metrics import tcp as rows
-from aero.net.deliveries import LOOK_INTERVAL
-from aero.net.dialer import ApprovedTarget, Dialer
+from aero.net.commons import Commons
+from aero.net.dialer import ApprovedTarget
 from aero.net.resolver import LookupFailed
-from aero.policy.egress import EgressPolicy
-from aero.settings.tcp import TCPSettings
-from aero.testing.ws import TargetEnd, WebSocketClient, WebSocketRig, clientFrame
-from aero.tunnel.slots import TunnelSlots
+from aero.settings.shares import ShareSettings
+from aero.testing.ws import clientFrame
 from aero.wire.websocket import BINARY, CLOSE, TEXT
-from aero.ws.tcp import TCPEndpoint, TCPTunnelProtocol
+from aero.ws.tcp import TCPTunnelProtocol
 
-TARGET = b"/tcp?v=1&host=192.0.2.5&port=7"
-
-
-class Names:
-    """
-    A resolver that answers when the test does.
-    """
-
-    def __init__(self) -> None:
-        self.known: dict[str, Deferred[list[str]]] = {}
-
-    def resolve(self, name: str) -> Deferred[list[str]]:
-        return self.known.pop(name)
-
-
-class Case(SynchronousTestCase):
-    """
-    An endpoint, its clients and its targets.
-    """
-
-    def setUp(self) -> None:
-        self.rig = WebSocketRig()
-        self.names = Names()
-        self.make()
-
-    def make(
-        self,
-        protocol: type[TCPTunnelProtocol] = TCPTunnelProtocol,
-        private: bool = True,
-        **settings: Any,
-    ) -> None:
-        policy = EgressPolicy(
-            profile="open",
-            allowPrivate=private,
-            allowedHosts=(),
-            blockedHosts=(),
-            requireName=False,
-            allowedPorts=(),
-        )
-        self.settings = TCPSettings(**settings)
-        self.slots = TunnelSlots(self.settings, self.rig.metrics)
-        self.endpoint = TCPEndpoint(
-            "/tcp",
-            protocol,
-            settings=self.settings,
-            dialer=Dialer(self.rig.reactor, self.names, policy, self.rig.metrics),
-            slots=self.slots,
-            deliveries=self.rig.deliveries,
-            **self.rig.common,
-        )
-
-    def connect(self, target: bytes = TARGET, **how: Any) -> WebSocketClient:
-        return self.rig.connect(self.endpoint, target, **how)
-
-    def tunnel(self) -> tuple[WebSocketClient, TargetEnd]:
-        """
-        A client and a connected target.
-        """
-        client = self.connect()
-        self.assertEqual((client.status, client.body), (101, b""))
-        return client, self.rig.acceptTarget()
-
-    def assertEnded(self, target: TargetEnd) -> None:
-        """
-        The target is sent the end of the stream, and no reset.
-        """
-        self.assertTrue(target.transport.halfClosed)
-        self.assertFalse(target.transport.disconnecting)
-
-    def held(self) -> float:
-        return sum(self.slots._bySession._held.values())
-
-    def assertClose(self, client: WebSocketClient, code: int, reason: bytes = b"") -> None:
-        """
-        The client sees nothing but this close, and the end of the stream.
-        """
-        self.assertEqual(client.frames(), [(CLOSE, code.to_bytes(2, "big") + reason)])
-        self.assertTrue(client.transport.halfClosed)
+from .tcpfixtures import Case
 
 
 class RequestTests(Case):
@@ -272,6 +189,39 @@ class RelayTests(Case):
         self.assertClose(client, 1011, b"target buffer full")
         self.assertTrue(target.transport.disconnecting)
 
+    def test_memory(self) -> None:
+        """
+        A client that has used up its memory is not read, nor are its targets, until what waits
+        has gone; nothing is lost, and everything is given back.
+        """
+        commons = Commons(
+            self.rig.reactor, self.rig.metrics, ShareSettings(maxWaitingBytesPerIP=100_000)
+        )
+        self.rig.common["commons"] = commons
+        self.make()
+        clients = [self.connect() for _ in range(3)]
+        targets = [self.rig.acceptTarget(index) for index in range(3)]
+        for target, client in zip(targets, clients, strict=True):
+            target.block()
+            client.send(BINARY, b"x" * 40_000)
+        self.assertEqual([client.isPaused for client in clients], [False, False, True])
+        self.assertEqual(commons.waiting.used, 120_000)
+        other = self.connect(peer="203.0.113.9")
+        other.send(BINARY, b"y" * 40_000)
+        self.assertFalse(other.isPaused)
+        clients[0].block()
+        targets[0].send(b"z" * 70_000)
+        self.assertTrue(targets[0].isPaused)
+        targets[2].unblock()
+        self.assertFalse(clients[2].isPaused)
+        self.assertEqual(targets[2].take(), b"x" * 40_000)
+        clients[0].unblock()
+        self.assertFalse(targets[0].isPaused)
+        for end in (*clients, other, *targets):
+            end.lose()
+        self.rig.failTarget(error.ConnectionRefusedError())
+        self.assertEqual(commons.waiting.used, 0)
+
     def test_slowClient(self) -> None:
         """
         A client that takes nothing pauses the target, once; it goes on once everything is
@@ -307,188 +257,6 @@ class RelayTests(Case):
         client.sendBytes(clientFrame(BINARY, b"123456")[:2])
         self.assertClose(client, 1009)
         self.assertEnded(target)
-
-
-class EndTests(Case):
-    """
-    How tunnels end.
-    """
-
-    def test_targetEnds(self) -> None:
-        """
-        When the target ends its side, everything it sent is followed by a close 1000; what
-        the client sends until it answers still reaches the target, and then its end.
-        """
-        client, target = self.tunnel()
-        target.send(b"all of it")
-        target.end()
-        self.assertEqual(
-            client.frames(), [(BINARY, b"all of it"), (CLOSE, b"\x03\xe8target closed")]
-        )
-        client.send(BINARY, b"thanks")
-        self.assertEqual(target.take(), b"thanks")
-        self.assertFalse(target.transport.halfClosed)
-        client.send(CLOSE, b"\x03\xe8")
-        self.assertTrue(target.transport.halfClosed)
-        target.flush()
-        self.assertTrue(target.transport.disconnecting)
-        client.lose()
-        target.lose()
-        self.assertEqual(self.held(), 0)
-
-    def test_clientCloses(self) -> None:
-        """
-        When the client closes, what it sent reaches the target before the end of the
-        stream; what the target still sends is read and dropped until it ends too.
-        """
-        client, target = self.tunnel()
-        client.send(BINARY, b"request")
-        client.send(CLOSE, b"\x03\xe8")
-        self.assertEqual(client.frames(), [(CLOSE, b"\x03\xe8")])
-        self.assertEqual(target.take(), b"request")
-        self.assertTrue(target.transport.halfClosed)
-        client.lose()
-        self.assertEqual(self.held(), 1)
-        target.flush()
-        self.assertEqual(self.held(), 0)
-        target.send(b"too late")
-        target.end()
-        self.assertTrue(target.transport.disconnecting)
-
-    def test_targetLingers(self) -> None:
-        """
-        A target that does not end its side is cut some seconds after everything arrived.
-        """
-        client, target = self.tunnel()
-        client.send(CLOSE)
-        client.lose()
-        target.flush()
-        self.rig.reactor.advance(9)
-        self.assertFalse(target.transport.disconnecting)
-        self.rig.reactor.advance(1)
-        self.assertTrue(target.transport.disconnecting)
-
-    def test_clientClosesEarly(self) -> None:
-        """
-        Data and close before the target is there: the target still gets the data and the end.
-        """
-        client = self.connect()
-        client.send(BINARY, b"fire and forget")
-        client.send(CLOSE, b"\x03\xe8")
-        client.lose()
-        target = self.rig.acceptTarget()
-        self.assertEqual(target.take(), b"fire and forget")
-        self.assertTrue(target.transport.halfClosed)
-        target.flush()
-        self.assertEqual(self.held(), 0)
-
-    def test_clientVanishes(self) -> None:
-        """
-        The target of a client that vanishes gets what the client sent, and then the end.
-        """
-        client, target = self.tunnel()
-        target.block()
-        client.send(BINARY, b"last")
-        client.lose(error.ConnectionLost())
-        self.assertEqual(target.take(), b"last")
-        self.assertEnded(target)
-        self.assertEqual(self.rig.metrics.value(delivery.BYTES), 4)
-        self.assertEqual(self.held(), 1)
-        target.flush()
-        self.assertEqual(self.held(), 0)
-        self.rig.reactor.advance(LOOK_INTERVAL)
-        self.assertEqual(self.rig.metrics.value(delivery.BYTES), 0)
-        self.assertEqual(self.rig.metrics.value(delivery.ENDED, "delivered"), 1)
-        target.lose()
-        self.assertEqual(self.rig.metrics.value(delivery.CONNECTIONS), 0)
-        client = self.connect()
-        client.lose(error.ConnectionLost())
-        self.assertTrue(self.rig.reactor.connectors[-1].stoppedConnecting)
-        self.assertEqual(self.held(), 0)
-
-    def test_connectFails(self) -> None:
-        """
-        Each way in which a target cannot be reached is a close 1014 with its own words.
-        """
-        for problem, reason in (
-            (error.ConnectionRefusedError(), b"connection refused"),
-            (error.NoRouteError(), b"target unreachable"),
-            (error.TCPTimedOutError(), b"connect timeout"),
-            (error.ConnectError(), b"connection failed"),
-        ):
-            client = self.connect()
-            self.rig.failTarget(problem)
-            self.assertClose(client, 1014, reason)
-            client.lose()
-            self.assertEqual(self.held(), 0)
-
-    def test_connectTimeout(self) -> None:
-        """
-        A target that does not answer is given up after the connect timeout.
-        """
-        client = self.connect()
-        self.rig.reactor.advance(10)
-        self.assertClose(client, 1014, b"connect timeout")
-        self.assertTrue(self.rig.reactor.connectors[-1].stoppedConnecting)
-
-    def test_targetBreaks(self) -> None:
-        """
-        A target that resets the connection is a close 1014, after what it sent.
-        """
-        client, target = self.tunnel()
-        target.send(b"part")
-        target.lose(error.ConnectionLost())
-        self.assertEqual(client.frames(), [(BINARY, b"part"), (CLOSE, b"\x03\xf6target reset")])
-        client.lose()
-        self.assertEqual(self.held(), 0)
-
-    def test_idle(self) -> None:
-        """
-        A tunnel without a byte in either direction is closed; a byte in time keeps it.
-        """
-        self.make(idleTimeout=100.0, pingInterval=0.0)
-        client, target = self.tunnel()
-        self.rig.reactor.advance(60)
-        client.send(BINARY, b"x")
-        self.rig.reactor.advance(60)
-        target.send(b"y")
-        self.rig.reactor.advance(99)
-        self.assertEqual(client.frames(), [(BINARY, b"y")])
-        self.rig.reactor.advance(1)
-        self.assertClose(client, 1001, b"idle timeout")
-        self.assertTrue(target.transport.halfClosed)
-        client.lose()
-        target.lose()
-        self.assertEqual(self.held(), 0)
-
-    def test_drain(self) -> None:
-        """
-        A stopping process closes with 1001; what the client sends before it answers still
-        arrives.
-        """
-        client, target = self.tunnel()
-        over = self.endpoint.drain()
-        self.assertClose(client, 1001, b"server is shutting down")
-        target.send(b"nowhere to go")
-        client.send(BINARY, b"last")
-        client.send(CLOSE, b"\x03\xe9")
-        self.assertEqual(target.take(), b"last")
-        self.assertTrue(target.transport.halfClosed)
-        client.lose()
-        self.successResultOf(over)
-
-    def test_noTimersLeft(self) -> None:
-        """
-        A tunnel that is over leaves no timer behind.
-        """
-        client, target = self.tunnel()
-        target.end()
-        client.send(CLOSE, b"\x03\xe8")
-        client.lose()
-        target.flush()
-        target.lose()
-        calls = [c for c in self.rig.reactor.getDelayedCalls() if "_sweep" not in str(c.func)]
-        self.assertEqual(calls, [])
 
 
 class HookTests(Case):

@@ -10,7 +10,7 @@ from aero.metrics import delivery
 from aero.wire.websocket import BINARY, CLOSE
 from aero.ws.tcp import TCPTunnelProtocol
 
-from .test_tcp import Case as TCPCase
+from .tcpfixtures import Case as TCPCase
 
 
 class DeliveryTests(TCPCase):
