@@ -57,7 +57,7 @@ UDP_FILTERED = CounterRow(
 )
 PINGS = CounterRow(
     "aero_lan_pings_total",
-    "Pings of guests to the outside: sent, answered, refused, limited or unavailable.",
+    "Pings of guests to the outside: sent, answered, failed (an ICMP error came), refused, limited or unavailable.",
     ("outcome",),
 )
 DNS_SECONDS = HistogramRow(

@@ -91,6 +91,7 @@ class Outside:
             EgressPolicy(allowPrivate=allowPrivate, **rest),
             metrics,
             connectTimeout=connectTimeout,
+            reportErrors=True,
         )
         self._forwarded = Dialer(
             reactor,
