@@ -19,6 +19,32 @@ from tests.support.tools import require
 #: Seconds that something may take which happens at once when nobody else is busy.
 _PATIENCE = 20.0
 
+#: Argument: the vendor area in hexadecimal digits. Prints the size of the answer, the address that
+#: it gives, its sender, and the magic cookie.
+_BOOTP = """
+import fcntl, socket, struct, subprocess, sys
+subprocess.run(["ip", "link", "set", "tap0", "up"], check=True)
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x800))
+wire.bind(("tap0", 0x800))
+wire.settimeout(10)
+mac = wire.getsockname()[4]
+vendor = bytes.fromhex(sys.argv[1] if len(sys.argv) > 1 else "").ljust(64, bytes(1))
+data = struct.pack("!4BIHH16x", 1, 1, 6, 0, 77, 0, 0) + mac.ljust(16, bytes(1)) + bytes(192) + vendor
+udp = struct.pack("!4H", 68, 67, 8 + len(data), 0) + data
+head = struct.pack("!BBHHHBBH4s4s", 69, 0, 20 + len(udp), 1, 0, 64, 17, 0, bytes(4), b"\\xff" * 4)
+total = sum(struct.unpack("!10H", head))
+total = (total & 0xFFFF) + (total >> 16)
+head = head[:10] + struct.pack("!H", ~total & 0xFFFF) + head[12:]
+wire.send(b"\\xff" * 6 + mac + b"\\x08\\0" + head + udp)
+while True:
+    frame = wire.recv(2000)
+    if frame[23] == 17 and frame[34:38] == struct.pack("!2H", 67, 68):
+        break
+found = frame[42:]
+print(len(found), socket.inet_ntoa(found[16:20]), socket.inet_ntoa(frame[26:30]))
+print(found[236:240].hex().strip("0"))
+"""
+
 
 class _Case(SynchronousTestCase):
     """
@@ -135,6 +161,24 @@ class DHCPTests(_Case):
         self.waitFor(lambda: "BOUND" in self._names(), "no lease")
         self.assertRegex(log.read_text(), r"DHCPREQUEST for 192\.168\.7\.7 (?s:.)*DHCPNAK")
         self.assertNotIn("REBOOT", self._names())
+        self.assertWorks()
+
+
+class BOOTPTests(_Case):
+    """
+    A client of BOOTP, which Linux guests had before DHCP.
+    """
+
+    def test_raw(self) -> None:
+        """
+        A request in a raw frame is answered with the address, with the options if it had the
+        cookie, and without them if not; with that address the guest works.
+        """
+        for cookie, options in (("", ""), ("63825363ff", "63825363")):
+            shown = self.guest.python(_BOOTP, cookie)
+            self.assertEqual(shown.split()[:3], ["300", "10.0.2.15", "10.0.2.2"])
+            self.assertEqual(shown.split()[3:], [options] if options else [])
+        self.guest.configure("10.0.2.15")
         self.assertWorks()
 
 
