@@ -13,6 +13,7 @@ from ._lanparsers import (
     StaticRoute,
     forwards,
     ipv4,
+    mappingMilliseconds,
     millisecondsUpTo,
     staticNames,
     staticRoute,
@@ -194,10 +195,11 @@ class LANSettings:
     flowIdle: float = setting(
         variable="AERO_L2_UDP_FLOW_IDLE_TIMEOUT_MS",
         option="l2-udp-flow-idle-timeout-ms",
-        default=60.0,
-        parse=millisecondsUpTo(86_400_000),
-        shown="60000",
-        help="Milliseconds without a datagram after which such a pair is forgotten; 0 is never.",
+        default=300.0,
+        parse=mappingMilliseconds(86_400_000),
+        shown="300000",
+        help="Milliseconds without a datagram after which such a pair is forgotten: at least 120000 (RFC 4787 section"
+        " 4.3), or 0 for never. Pairs with port 53 are forgotten after 30000.",
     )
     evictIdle: float = setting(
         variable="AERO_L2_UDP_EVICT_IDLE_MS",

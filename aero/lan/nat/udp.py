@@ -51,6 +51,12 @@ _HEADERS: Final = 28
 #: No path has a smaller MTU (RFC 791 section 3.2).
 _LEAST_MTU: Final = 68
 
+#: The port of DNS, whose questions leave from a new port each.
+_DNS_PORT: Final = 53
+#: Seconds that a flow to that port lives: ports below 1024 may have less than others (RFC 4787
+#: section 4.3, REQ-5 a).
+_DNS_IDLE: Final = 30.0
+
 #: Bytes of a datagram that an ICMP error about it quotes.
 _QUOTED: Final = MAX_QUOTE - _HEADERS
 
@@ -153,6 +159,8 @@ class UDPNat:
         self._filtering = settings.udpFiltering
         #: In the order they were last used.
         self._flows: OrderedDict[Key, _Flow] = OrderedDict()
+        #: Those of them that are about DNS, in the same order.
+        self._brief: OrderedDict[Key, _Flow] = OrderedDict()
         self._bindings: dict[object, _Binding] = {}
         self._timer: IDelayedCall | None = None
         self._waitingBytes = 0
@@ -192,10 +200,9 @@ class UDPNat:
             flow = self._open(key, len(event.data), now)
             if flow is None:
                 return
-        flow.last = now
+        self._used(flow, now)
         flow.size = len(event.data)
         flow.start = event.data if len(event.data) <= _QUOTED else event.data[:_QUOTED]
-        self._flows.move_to_end(key)
         if flow.remote is None:
             if len(flow.waiting) < _WAITING and self._waitingBytes < _WAITING_BYTES:
                 flow.waiting.append((event.data, event.dontFragment))
@@ -214,9 +221,8 @@ class UDPNat:
         flow = binding.flows.get(address)
         lan = self._lan
         if flow is not None:
-            flow.last = lan.clock.seconds()
+            self._used(flow, lan.clock.seconds())
             flow.received += len(data)
-            self._flows.move_to_end(flow.key)
             source, sourcePort = flow.key[2], flow.key[3]
         else:
             if not self._letsIn(binding, address):
@@ -341,8 +347,19 @@ class UDPNat:
     def _keep(self, flow: _Flow) -> None:
         if flow.key not in self._flows:
             self._flows[flow.key] = flow
+            if flow.key[3] == _DNS_PORT:
+                self._brief[flow.key] = flow
             self._active.inc()
             self._watch()
+
+    def _used(self, flow: _Flow, now: float) -> None:
+        """
+        A datagram of a flow passes.
+        """
+        flow.last = now
+        self._flows.move_to_end(flow.key)
+        if flow.key in self._brief:
+            self._brief.move_to_end(flow.key)
 
     def _resolved(self, host: str, flow: _Flow, port: int) -> None:
         """
@@ -388,7 +405,10 @@ class UDPNat:
         binding = self._bindings.get(name)
         if binding is None:
             binding = _Binding(self, guest, name)
-            made = self._makeSocket(socket.AF_INET6 if ":" in remote[0] else socket.AF_INET, guest)
+            family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
+            made = self._makeSocket(family, guest)
+            if made is None and self._flows and self._makeRoom(self._lan.clock.seconds()):
+                made = self._makeSocket(family, guest)
             if made is None:
                 self._failed.inc()
                 return False
@@ -438,6 +458,7 @@ class UDPNat:
         """
         if self._flows.pop(flow.key, None) is None:
             return
+        self._brief.pop(flow.key, None)
         self._active.dec()
         self._unwait(flow)
         if flow.lookup is not None and not flow.lookup.called:
@@ -465,18 +486,30 @@ class UDPNat:
         """
         Look again when the longest silent flow may have been silent for too long.
         """
-        if self._timer is None and self._idle and self._flows:
-            clock = self._lan.clock
-            oldest = next(iter(self._flows.values()))
-            wait = max(0.0, oldest.last + self._idle - clock.seconds())
-            self._timer = clock.callLater(wait, self._expire)
+        if not self._idle or not self._flows:
+            return
+        now = self._lan.clock.seconds()
+        due = [next(iter(flows.values())).last + idle for flows, idle in self._queues() if flows]
+        wait = max(0.0, min(due) - now)
+        if self._timer is not None:
+            if self._timer.getTime() <= now + wait:
+                return
+            self._timer.cancel()
+        self._timer = self._lan.clock.callLater(wait, self._expire)
+
+    def _queues(self) -> tuple[tuple[OrderedDict[Key, _Flow], float], ...]:
+        """
+        Flows in the order of their use, and how long each may be silent.
+        """
+        return (self._brief, min(_DNS_IDLE, self._idle)), (self._flows, self._idle)
 
     def _expire(self) -> None:
         self._timer = None
-        limit = self._lan.clock.seconds() - self._idle
-        while self._flows:
-            oldest = next(iter(self._flows.values()))
-            if oldest.last > limit:
-                break
-            self._close(oldest, "idle")
+        now = self._lan.clock.seconds()
+        for flows, idle in self._queues():
+            while flows:
+                oldest = next(iter(flows.values()))
+                if oldest.last > now - idle:
+                    break
+                self._close(oldest, "idle")
         self._watch()

@@ -87,6 +87,7 @@ class UDPBinding:
     """
 
     __slots__ = (
+        "_evicted",
         "_filtering",
         "_maxPacket",
         "_maxPayload",
@@ -120,6 +121,7 @@ class UDPBinding:
         maxPacket: int | None = None,
         preferredPort: int = 0,
         protocol: type[BindingProtocol] = BindingProtocol,
+        evicted: Callable[[], None] | None = None,
     ) -> None:
         """
         @param ports: Opens the sockets.
@@ -133,6 +135,7 @@ class UDPBinding:
         @param maxPacket: Bytes read of each, more than C{maxPayload}.
         @param preferredPort: The port to have on the network if it is free.
         @param protocol: What runs on the sockets.
+        @param evicted: Closes the binding when others need its sockets; C{None} keeps them.
         """
         self.guestPort = guestPort
         self.lastUsed = seconds()
@@ -148,6 +151,7 @@ class UDPBinding:
         self._maxPacket = max(maxPacket or 0, maxPayload + 1)
         self._preferredPort = preferredPort
         self._protocol = protocol
+        self._evicted = evicted
         self._remotes: OrderedDict[Address, float] = OrderedDict()
         self._port4: DatagramPort | None = None
         self._port6: DatagramPort | None = None
@@ -253,6 +257,13 @@ class UDPBinding:
         self._remotes.clear()
         self.headers.clear()
 
+    def evict(self) -> None:
+        """
+        See L{aero.net.udp.ports.SocketOwner}.
+        """
+        if self._evicted is not None:
+            self._evicted()
+
     # -- private
 
     def _open(self, isIPv6: bool) -> bool:
@@ -267,6 +278,7 @@ class UDPBinding:
             # Both families on the same port where that can be had.
             port=self._preferredPort if other is None else other.getHost().port,
             maxPacket=self._maxPacket,
+            owner=None if self._evicted is None else self,
         )
         if isIPv6:
             self._port6 = opened

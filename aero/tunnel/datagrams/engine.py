@@ -306,6 +306,7 @@ class UDPSession:
             maxPayload=settings.maxPayload,
             maxPacket=settings.readBuffer,
             protocol=self.bindingProtocol,
+            evicted=lambda: self._close(guestPort, "evicted"),
         )
 
     def _used(self, binding: UDPBinding) -> None:

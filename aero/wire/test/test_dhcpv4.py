@@ -5,6 +5,7 @@ Tests for L{aero.wire.dhcpv4}.
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from scapy.layers.dhcp import BOOTP, DHCP
 from twisted.trial.unittest import SynchronousTestCase
@@ -32,7 +33,7 @@ def message(options: dict[int, bytes], **fields: int) -> dhcp.Message:
     """
     A message with some options.
     """
-    plain = {"op": 2, "xid": 7, "secs": 0, "flags": 0, "ciaddr": 0, "yiaddr": 0}
+    plain: dict[str, Any] = {"op": 2, "xid": 7, "secs": 0, "flags": 0, "ciaddr": 0, "yiaddr": 0}
     plain |= {"siaddr": 0, "giaddr": 0} | fields
     return dhcp.Message(**plain, hardwareAddress=MAC, options=options)
 

@@ -169,6 +169,44 @@ class FlowTests(SynchronousTestCase):
         rig.lan.stop()
         self.assertEqual(rig.reactor.getDelayedCalls(), [])
 
+    def test_idleDNS(self) -> None:
+        """
+        A flow to the port of DNS ends after half a minute, beside others that go on.
+        """
+        rig = self.rigFor()
+        self.send(5_000)
+        rig.reactor.advance(10)
+        self.send(5_001, (REMOTE[0], 53))
+        self.send(5_002, (OTHER[0], 53))
+        rig.reactor.advance(20)
+        self.deliver(b"late", (OTHER[0], 53), 2)
+        rig.reactor.advance(9)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 3)
+        rig.reactor.advance(1.1)
+        self.assertEqual([each.closed for each in rig.network.sockets], [False, True, False])
+        rig.reactor.advance(20)
+        self.assertEqual([each.closed for each in rig.network.sockets], [False, True, True])
+        rig.reactor.advance(238)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 1)
+        rig.reactor.advance(2)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 0)
+
+    def test_socketEvicted(self) -> None:
+        """
+        Where the system has no socket left, the guest's longest silent flow gives up its own.
+        """
+        rig = self.rigFor()
+        self.send(5_000)
+        self.send(5_001)
+        families, rig.network.families = set(rig.network.families), set()
+        self.send(5_002)
+        self.assertEqual(self.value(rows.L2_UDP_SEND_FAILED), 1)
+        rig.reactor.advance(6)
+        rig.network.sockets[0].close = lambda: rig.network.families.update(families)  # type: ignore[method-assign]
+        self.send(5_003)
+        self.assertEqual(self.value(rows.UDP_EVICTED), 1)
+        self.assertEqual(rig.network.sockets[-1].sent, [(b"ping", REMOTE)])
+
     def test_neverIdle(self) -> None:
         """
         Without an idle time flows stay.

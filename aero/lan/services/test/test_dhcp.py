@@ -344,7 +344,8 @@ class BOOTPTests(SynchronousTestCase):
         """
         Where the LAN answers for every address, there is no answer.
         """
-        self.rig.lan.driver.stack.addresses.owned.update(range(0x0A000200, 0x0A000300))
+        stack: Any = self.rig.lan.driver.stack
+        stack.addresses.owned.update(range(0x0A000200, 0x0A000300))
         self.guest.sendBOOTP()
         self.assertEqual(self.replies(), [])
 
