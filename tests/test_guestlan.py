@@ -214,14 +214,29 @@ class NamesTests(_Case):
 
     def test_none(self) -> None:
         """
-        A name that is not there does not exist; one that has no such record is empty, also for
-        addresses of IPv6, which guests do not have.
+        A name that is not there does not exist, whatever the type; one that has no such record is
+        empty, also for addresses of IPv6, which guests do not have.
         """
-        self.assertIn("status: NXDOMAIN", self._dig("missing.test"))
+        for kind in ("A", "AAAA", "MX"):
+            self.assertIn("status: NXDOMAIN", self._dig(kind, "missing.test"), kind)
         for kind in ("AAAA", "MX"):
             answer = self._dig(kind, "third.test")
             self.assertIn("status: NOERROR", answer)
             self.assertIn("ANSWER: 0", answer)
+
+    def test_reverse(self) -> None:
+        """
+        Private addresses have no names (RFC 6303), with a record that says for how long; the
+        gateway has one, and the DNS answers at its second address as well.
+        """
+        for at in ("@10.0.2.2", "@10.0.2.3"):
+            for transport in ("+notcp", "+tcp"):
+                answer = self._dig(at, transport, "-x", "192.168.1.1")
+                self.assertIn("status: NXDOMAIN", answer)
+                self.assertRegex(answer, r"168\.192\.in-addr\.arpa\.\s+10800\s+IN\s+SOA")
+                name = self._dig(at, transport, "+short", "-x", "10.0.2.2").strip()
+                self.assertEqual(name, "gateway.")
+                self.assertEqual(self._dig(at, "+short", name).strip(), "10.0.2.2")
 
     def test_large(self) -> None:
         """

@@ -378,7 +378,7 @@ class LAN:
         if listening is not None:
             return listening.factory, False
         if self.outside.forwards.find(destination, port) is None:
-            if destination == self.plan.gateway:
+            if destination in self.plan.owned:
                 return "refused", False
             if self.isOnLink(destination):
                 return "unreachable", False
@@ -453,8 +453,7 @@ class LAN:
             return  # nobody else is there to hear it
         if self.udp.forwards.find(destination, port) is None:
             if self.isOnLink(destination):
-                gateway = destination == plan.gateway
-                code = PORT_UNREACHABLE if gateway else HOST_UNREACHABLE
+                code = PORT_UNREACHABLE if destination in plan.owned else HOST_UNREACHABLE
                 self.driver.apply(RefuseUDP(*event[:4], len(data), code))
                 return
             if port == dnsserver.PORT and self.egress.rules.bindsNames:

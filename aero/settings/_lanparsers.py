@@ -37,6 +37,18 @@ def ipv4(value: str) -> int:
         raise ValueError("expected an IPv4 address such as 10.0.2.2") from None
 
 
+def ipv4OrOff(value: str) -> int:
+    """
+    An IPv4 address as a number, or C{off}, which is 0.
+    """
+    if value.strip().lower() == "off":
+        return 0
+    try:
+        return ipv4(value)
+    except ValueError as problem:
+        raise ValueError(f"{problem}, or off") from None
+
+
 def subnet(value: str) -> ipaddress.IPv4Network:
     """
     The network that a guest is in: at least a gateway, a guest, and their broadcast address.

@@ -13,6 +13,7 @@ from ._lanparsers import (
     StaticRoute,
     forwards,
     ipv4,
+    ipv4OrOff,
     mappingMilliseconds,
     millisecondsUpTo,
     staticNames,
@@ -55,6 +56,14 @@ class LANSettings:
         parse=optional(ipv4),
         shown="the fifteenth address of the network, in a small one the next after the gateway",
         help="The address that DHCP gives to the guest.",
+    )
+    dnsAddress: int | None = setting(
+        variable="AERO_L2_DNS_ADDRESS",
+        option="l2-dns-address",
+        default=None,
+        parse=optional(ipv4OrOff),
+        shown="the third address of the network, unless it is taken",
+        help="A further address of the DNS, for guests that were made for slirp; off for none. DHCP tells the gateway's.",
     )
     mtu: int | None = setting(
         variable="AERO_L2_MTU",

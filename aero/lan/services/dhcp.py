@@ -70,12 +70,22 @@ class Lease(NamedTuple):
 class NetworkPlan(NamedTuple):
     """
     The addresses of a LAN, and its MTU.
+
+    @ivar dns: A further address of the DNS; 0 for none.
     """
 
     network: ipaddress.IPv4Network
     gateway: int
     guest: int
     mtu: int
+    dns: int = 0
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """
+        The addresses of the gateway.
+        """
+        return frozenset((self.gateway, self.dns)) - {0}
 
     @property
     def broadcast(self) -> int:

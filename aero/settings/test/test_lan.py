@@ -70,6 +70,15 @@ class LANSettingsTests(SynchronousTestCase):
             with self.assertRaisesRegex(ConfigurationError, f"{name}.*{value}.*120000 or more"):
                 lan(**{name: value})
 
+    def test_dnsAddress(self) -> None:
+        """
+        The further address of the DNS is an address, off, or the usual one.
+        """
+        for value, expected in (("", None), ("off", 0), ("OFF", 0), ("10.0.2.9", 0x0A000209)):
+            self.assertEqual(lan(AERO_L2_DNS_ADDRESS=value).dnsAddress, expected)
+        with self.assertRaisesRegex(ConfigurationError, "AERO_L2_DNS_ADDRESS.*none.*or off"):
+            lan(AERO_L2_DNS_ADDRESS="none")
+
     def test_sendBuffer(self) -> None:
         """
         A depth of 0 is the default (l2.md C7).
