@@ -328,7 +328,7 @@ class OtherTests(ServiceCase, SynchronousTestCase):
         """
         guest = self.station(self.serve())
         guest.ping("10.0.2.2", 7, b"x" * 1_000)
-        for silent in ("10.0.2.3", "192.168.1.1", "127.0.0.1"):
+        for silent in ("10.0.2.4", "192.168.1.1", "127.0.0.1"):
             guest.ping(silent)
         guest.until(lambda: guest.echoes and len(guest.errors) == 3, "answered")
         guest.wait(0.3)
@@ -337,7 +337,7 @@ class OtherTests(ServiceCase, SynchronousTestCase):
         self.assertEqual(
             sorted(told),
             [
-                (3, 1, bytes((10, 0, 2, 3))),
+                (3, 1, bytes((10, 0, 2, 4))),
                 (3, 13, bytes((127, 0, 0, 1))),
                 (3, 13, bytes((192, 168, 1, 1))),
             ],
