@@ -19,6 +19,32 @@ from tests.support.tools import require
 #: Seconds that something may take which happens at once when nobody else is busy.
 _PATIENCE = 20.0
 
+#: Argument: the vendor area in hexadecimal digits. Prints the size of the answer, the address that
+#: it gives, its sender, and the magic cookie.
+_BOOTP = """
+import fcntl, socket, struct, subprocess, sys
+subprocess.run(["ip", "link", "set", "tap0", "up"], check=True)
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x800))
+wire.bind(("tap0", 0x800))
+wire.settimeout(10)
+mac = wire.getsockname()[4]
+vendor = bytes.fromhex(sys.argv[1] if len(sys.argv) > 1 else "").ljust(64, bytes(1))
+data = struct.pack("!4BIHH16x", 1, 1, 6, 0, 77, 0, 0) + mac.ljust(16, bytes(1)) + bytes(192) + vendor
+udp = struct.pack("!4H", 68, 67, 8 + len(data), 0) + data
+head = struct.pack("!BBHHHBBH4s4s", 69, 0, 20 + len(udp), 1, 0, 64, 17, 0, bytes(4), b"\\xff" * 4)
+total = sum(struct.unpack("!10H", head))
+total = (total & 0xFFFF) + (total >> 16)
+head = head[:10] + struct.pack("!H", ~total & 0xFFFF) + head[12:]
+wire.send(b"\\xff" * 6 + mac + b"\\x08\\0" + head + udp)
+while True:
+    frame = wire.recv(2000)
+    if frame[23] == 17 and frame[34:38] == struct.pack("!2H", 67, 68):
+        break
+found = frame[42:]
+print(len(found), socket.inet_ntoa(found[16:20]), socket.inet_ntoa(frame[26:30]))
+print(found[236:240].hex().strip("0"))
+"""
+
 
 class _Case(SynchronousTestCase):
     """
@@ -138,6 +164,24 @@ class DHCPTests(_Case):
         self.assertWorks()
 
 
+class BOOTPTests(_Case):
+    """
+    A client of BOOTP, which Linux guests had before DHCP.
+    """
+
+    def test_raw(self) -> None:
+        """
+        A request in a raw frame is answered with the address, with the options if it had the
+        cookie, and without them if not; with that address the guest works.
+        """
+        for cookie, options in (("", ""), ("63825363ff", "63825363")):
+            shown = self.guest.python(_BOOTP, cookie)
+            self.assertEqual(shown.split()[:3], ["300", "10.0.2.15", "10.0.2.2"])
+            self.assertEqual(shown.split()[3:], [options] if options else [])
+        self.guest.configure("10.0.2.15")
+        self.assertWorks()
+
+
 class NamesTests(_Case):
     """
     The gateway as a name server, asked by C{dig}.
@@ -170,14 +214,29 @@ class NamesTests(_Case):
 
     def test_none(self) -> None:
         """
-        A name that is not there does not exist; one that has no such record is empty, also for
-        addresses of IPv6, which guests do not have.
+        A name that is not there does not exist, whatever the type; one that has no such record is
+        empty, also for addresses of IPv6, which guests do not have.
         """
-        self.assertIn("status: NXDOMAIN", self._dig("missing.test"))
+        for kind in ("A", "AAAA", "MX"):
+            self.assertIn("status: NXDOMAIN", self._dig(kind, "missing.test"), kind)
         for kind in ("AAAA", "MX"):
             answer = self._dig(kind, "third.test")
             self.assertIn("status: NOERROR", answer)
             self.assertIn("ANSWER: 0", answer)
+
+    def test_reverse(self) -> None:
+        """
+        Private addresses have no names (RFC 6303), with a record that says for how long; the
+        gateway has one, and the DNS answers at its second address as well.
+        """
+        for at in ("@10.0.2.2", "@10.0.2.3"):
+            for transport in ("+notcp", "+tcp"):
+                answer = self._dig(at, transport, "-x", "192.168.1.1")
+                self.assertIn("status: NXDOMAIN", answer)
+                self.assertRegex(answer, r"168\.192\.in-addr\.arpa\.\s+10800\s+IN\s+SOA")
+                name = self._dig(at, transport, "+short", "-x", "10.0.2.2").strip()
+                self.assertEqual(name, "gateway.")
+                self.assertEqual(self._dig(at, "+short", name).strip(), "10.0.2.2")
 
     def test_large(self) -> None:
         """

@@ -57,6 +57,10 @@ _STRANGER = "W13: a segment of no connection is a reset"
 DIFFERENT = {
     "DHCPDISCOVER": Instead(_OPTIONS, _lease(2)),
     "DHCPREQUEST": Instead(_OPTIONS, _lease(5)),
+    "ARP who-has 10.0.2.3": Instead(
+        "images made for slirp have their DNS there",
+        ("arp 1 800 6 4 2 10.0.2.3 is gateway for 10.0.2.15 guest",),
+    ),
     "DNS AAAA": Instead(_NODATA, ("dns 10.0.2.2 53000 1236 8180 echo.local. 28 1",)),
     "DNS ANY class CH": Instead(
         "W32: the DNS knows the operation, but has nothing to say about that class (REFUSED)",

@@ -84,6 +84,8 @@ class _Waiter(NamedTuple):
 class DNSEngine:
     """
     The resolver.
+
+    @ivar answersPrivateReverse: Whether it looks up reverse names of private addresses.
     """
 
     _log = Logger()
@@ -109,6 +111,7 @@ class DNSEngine:
         self._timeout = settings.upstreamTimeout
         self._maxPending = settings.maxPending
         self._serveStale = settings.serveStale > 0
+        self.answersPrivateReverse = settings.allowPrivatePTR
         self._policy = DNSPolicy(
             allowAny=settings.allowAny, allowPrivatePTR=settings.allowPrivatePTR
         )

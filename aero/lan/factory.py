@@ -40,6 +40,7 @@ from .dnsrates import QuestionRates
 from .driver import StackDriver
 from .flowlog import FlowLog
 from .lan import LAN
+from .names import LANNames
 from .nat.outside import Outside
 from .nat.tcp import NATFactory
 from .nat.udp import UDPNat
@@ -196,10 +197,12 @@ class LANFactory:
             reactor.seconds,
             stack.addresses.owned,
         )
-        lan.dns = GuestDNS(lan, self._dns, self._questions)
+        names = LANNames(lan, forwardReverse=self._dns.answersPrivateReverse)
+        lan.dns = GuestDNS(lan, self._dns, self._questions, names)
         lan.listenUDP(SERVER_PORT, lan.dhcp)
-        lan.listenUDP(DNS_PORT, DNSDatagrams(lan.dns))
-        lan.listenTCP(DNS_PORT, DNSFactory(lan.dns, reactor))
+        for address in sorted(self.plan.owned):
+            lan.listenUDP(DNS_PORT, DNSDatagrams(lan.dns), addressText(address))
+            lan.listenTCP(DNS_PORT, DNSFactory(lan.dns, reactor), addressText(address))
         self.lans.add(lan)
         self._metrics.gauge(rows.LANS).inc()
         self._tell(self.lanStarted, lan)
@@ -272,7 +275,29 @@ def networkPlan(settings: LANSettings, maxFrame: int) -> NetworkPlan:
         )
     else:
         mtu = settings.mtu
-    return NetworkPlan(network, gateway, guest, mtu)
+    return NetworkPlan(network, gateway, guest, mtu, _dnsAddress(settings, gateway, guest))
+
+
+def _dnsAddress(settings: LANSettings, gateway: int, guest: int) -> int:
+    """
+    The further address of the DNS; 0 for none. The usual one is not used where it is somebody
+    else's.
+    """
+    network = settings.subnet
+    wanted = settings.dnsAddress
+    forwards = {each.address for each in (*settings.tcpForwards, *settings.udpForwards)}
+    if wanted is None:
+        usual = int(network[3])
+        taken = {gateway, guest, int(network[-1]), *forwards}
+        return 0 if usual in taken else usual
+    within = int(network[1]) <= wanted <= int(network[-2])
+    if wanted and (not within or wanted in (gateway, guest)):
+        raise ConfigurationError(
+            "AERO_L2_DNS_ADDRESS",
+            addressText(wanted),
+            f"expected an address of {network} other than the gateway's and the guest's, or off",
+        )
+    return wanted
 
 
 def stackConfig(settings: LANSettings, plan: NetworkPlan) -> StackConfig:
@@ -286,7 +311,7 @@ def stackConfig(settings: LANSettings, plan: NetworkPlan) -> StackConfig:
     return StackConfig(
         gateway=plan.gateway,
         prefixLength=plan.network.prefixlen,
-        owned=tuple(owned),
+        owned=(*owned, plan.dns) if plan.dns else tuple(owned),
         mtu=plan.mtu,
         maxConnections=settings.maxConnections,
         tcp=TCPConfig(

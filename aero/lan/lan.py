@@ -394,9 +394,9 @@ class LAN:
         if listening is not None:
             return listening.factory, False
         if self.outside.forwards.find(destination, port) is None:
-            if destination == self.plan.gateway:
+            if destination in self.plan.owned:
                 return "refused", False
-            if self._onLink(destination):
+            if self.isOnLink(destination):
                 return "unreachable", False
             if port == dnsserver.PORT and self.egress.rules.bindsNames:
                 # Whoever answers elsewhere does not know the rules about names.
@@ -457,7 +457,7 @@ class LAN:
         plan = self.plan
         if sourcePort == CLIENT_PORT and port == SERVER_PORT:
             destination = plan.gateway  # whatever address such a client could think of
-        elif source and not self._onLink(source):
+        elif source and not self.isOnLink(source):
             return  # all that such a guest can do is to get an address of here
         broadcast = destination in (LIMITED_BROADCAST, plan.broadcast)
         local = plan.gateway if broadcast else destination
@@ -468,9 +468,8 @@ class LAN:
         if everybody or destination >> 28 == 0xE:
             return  # nobody else is there to hear it
         if self.udp.forwards.find(destination, port) is None:
-            if self._onLink(destination):
-                gateway = destination == plan.gateway
-                code = PORT_UNREACHABLE if gateway else HOST_UNREACHABLE
+            if self.isOnLink(destination):
+                code = PORT_UNREACHABLE if destination in plan.owned else HOST_UNREACHABLE
                 self.driver.apply(RefuseUDP(*event[:4], len(data), code))
                 return
             if port == dnsserver.PORT and self.egress.rules.bindsNames:
@@ -492,7 +491,7 @@ class LAN:
             )
 
     def _echoRequested(self, event: EchoRequested) -> None:
-        if not self._onLink(event.destination):
+        if not self.isOnLink(event.destination):
             self.pings.echoRequested(event)
 
     def _errorReceived(self, event: ICMPErrorReceived) -> None:
@@ -500,5 +499,8 @@ class LAN:
         if listening is not None and event.code == PORT_UNREACHABLE:
             listening.errorReceived()
 
-    def _onLink(self, address: int) -> bool:
+    def isOnLink(self, address: int) -> bool:
+        """
+        Whether an address is one of the guest's network.
+        """
         return address & self.plan.mask == int(self.plan.network.network_address)

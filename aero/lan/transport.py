@@ -139,14 +139,14 @@ class GuestConnection(Buffered):
         """
         self._driver.apply(AcceptTCP(self.number))
 
-    def reject(self, reason: str) -> None:
+    def reject(self, reason: str, kind: int = 0, code: int = 0, teller: int = 0) -> None:
         """
         Refuse the guest's connection. The protocol hears C{connectionLost}.
 
-        @param reason: One that C{RejectTCP} knows.
+        @param reason: One that C{RejectTCP} knows; the other arguments are its as well.
         """
         if self._over is None:
-            self._driver.apply(RejectTCP(self.number, reason))
+            self._driver.apply(RejectTCP(self.number, reason, kind, code, teller))
             self._end(GuestLost("rejected"))
 
     # -- ITransport

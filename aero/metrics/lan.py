@@ -57,7 +57,7 @@ UDP_FILTERED = CounterRow(
 )
 PINGS = CounterRow(
     "aero_lan_pings_total",
-    "Pings of guests to the outside: sent, answered, refused, limited or unavailable.",
+    "Pings of guests to the outside: sent, answered, failed (an ICMP error came), refused, limited or unavailable.",
     ("outcome",),
 )
 DNS_LIMITED = CounterRow(
@@ -69,7 +69,9 @@ DNS_SECONDS = HistogramRow(
     "aero_lan_dns_seconds", "Seconds until a guest's question was answered, the cache aside."
 )
 DHCP = CounterRow(
-    "aero_lan_dhcp_total", "DHCP messages, those of guests and the answers, by type.", ("message",)
+    "aero_lan_dhcp_total",
+    "DHCP and BOOTP messages, those of guests and the answers, by type.",
+    ("message",),
 )
 STACK_DROPS = CounterRow(
     "aero_lan_stack_drops_total",

@@ -59,15 +59,18 @@ class Dialer:
         metrics: Metrics,
         *,
         connectTimeout: float = 10.0,
+        reportErrors: bool = False,
     ) -> None:
         """
         @param reactor: Provides C{IReactorTCP} and C{IReactorTime}.
         @param connectTimeout: Seconds that connecting may take, over all addresses.
+        @param reportErrors: Whether L{DialFailed.error} is to have the ICMP error.
         """
         self._reactor = reactor
         self._resolver = resolver
         self._policy = policy
         self._connectTimeout = connectTimeout
+        self._reportErrors = reportErrors
         self._metrics = metrics
         self._seconds = metrics.histogram(rows.TCP_DIAL_SECONDS)
         self._blocked = {
@@ -114,7 +117,14 @@ class Dialer:
         if not isinstance(target, ApprovedTarget) or target._by is not self:
             raise TypeError("the target was not approved by this dialer")
         started = self._reactor.seconds()
-        race = Race(self._reactor, target.addresses, target.port, protocol, self._connectTimeout)
+        race = Race(
+            self._reactor,
+            target.addresses,
+            target.port,
+            protocol,
+            self._connectTimeout,
+            reportErrors=self._reportErrors,
+        )
 
         def connected(result: IProtocol) -> IProtocol:
             self._seconds.observe(self._reactor.seconds() - started)

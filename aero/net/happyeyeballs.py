@@ -22,6 +22,8 @@ from twisted.python.failure import Failure
 
 from aero.errors import AeroError
 
+from .errorqueue import SocketError, readErrors, reportErrors
+
 #: Seconds before the next address is tried beside the current one (RFC 8305 section 8).
 STAGGER = 0.25
 #: Addresses tried at most: a name with hundreds must not make this server flood them.
@@ -34,11 +36,14 @@ class DialFailed(AeroError):
 
     @ivar reason: C{refused}, C{unreachable}, C{timeout}, C{local} (no file descriptor or
         local port was left here) or C{error}.
+    @ivar error: The error of the last attempt that failed, where it has one: what an ICMP
+        message said, if those are wanted, or the C{errno}.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, error: SocketError | None = None) -> None:
         super().__init__(DIAL_MESSAGES[reason])
         self.reason = reason
+        self.error = error
 
 
 #: The reasons, the most telling first, and the sentence for each.
@@ -66,14 +71,22 @@ def classify(reason: Failure) -> str:
         return "refused"
     if isinstance(problem, (error.TimeoutError, error.TCPTimedOutError)):
         return "timeout"
-    number = getattr(problem, "osError", None)
-    if number is None and isinstance(problem, Exception) and problem.args:
-        number = problem.args[0]
+    number = _numberOf(problem)
     if isinstance(problem, error.NoRouteError) or number in _UNREACHABLE:
         return "unreachable"
     if number in _LOCAL:
         return "local"
     return "error"
+
+
+def _numberOf(problem: object) -> Any:
+    """
+    The C{errno} of a failed attempt, where it has one.
+    """
+    number = getattr(problem, "osError", None)
+    if number is None and isinstance(problem, Exception) and problem.args:
+        number = problem.args[0]
+    return number
 
 
 def interleave(addresses: Iterable[str]) -> list[str]:
@@ -107,12 +120,15 @@ class Race:
         port: int,
         protocol: IProtocol,
         timeout: float,
+        reportErrors: bool = False,
     ) -> None:
         """
         @param addresses: Where to connect to, best first.
         @param protocol: What the winner is connected to.
         @param timeout: Seconds for all of it.
+        @param reportErrors: Whether L{DialFailed.error} is to have the ICMP error.
         """
+        self.reportErrors = reportErrors
         self.done: Deferred[IProtocol] = Deferred(lambda done: self._stop())
         self.protocol = protocol
         self._reactor = reactor
@@ -120,6 +136,7 @@ class Race:
         self._port = port
         self._attempts: set[_Attempt] = set()
         self._failures: list[str] = []
+        self._error: SocketError | None = None
         self._over = False
         self._next: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = reactor.callLater(timeout, self._timedOut)
@@ -144,6 +161,9 @@ class Race:
         if self._over:
             return
         self._failures.append(classify(reason))
+        number = _numberOf(reason.value)
+        if attempt.error is not None or isinstance(number, int):
+            self._error = attempt.error or SocketError(number)
         if self._addresses:
             self._startNext()
         elif not self._attempts:
@@ -172,7 +192,7 @@ class Race:
 
     def _lose(self) -> None:
         self._stop()
-        self.done.errback(DialFailed(min(self._failures, key=_TELLING.index)))
+        self.done.errback(DialFailed(min(self._failures, key=_TELLING.index), self._error))
 
     def _stop(self) -> None:
         self._over = True
@@ -187,6 +207,8 @@ class Race:
 class _Attempt(ClientFactory):
     """
     One address.
+
+    @ivar error: What an ICMP message said about the attempt, if one came and is wanted.
     """
 
     noisy = False
@@ -195,12 +217,38 @@ class _Attempt(ClientFactory):
         self._race = race
         self._connector: IConnector | None = None
         self._made = False
+        self._transport: Any = None
+        self.error: SocketError | None = None
 
     def startedConnecting(self, connector: IConnector) -> None:
         self._connector = connector
+        transport: Any = getattr(connector, "transport", None)
+        if not self._race.reportErrors or not hasattr(transport, "failIfNotConnected"):
+            return
+        # The socket exists and does not connect before the next turn of the reactor.
+        reportErrors(transport.socket)
+        transport.failIfNotConnected = self._failIfNotConnected
+        self._transport = transport
+
+    def _failIfNotConnected(self, problem: Exception) -> None:
+        """
+        The transport's method, which closes the socket before the factory is called, with the
+        queue of errors read first.
+        """
+        transport, self._transport = self._transport, None
+        del transport.failIfNotConnected
+        for reported in readErrors(getattr(transport, "socket", None), MAX_ATTEMPTS):
+            if reported is not None:
+                self.error = reported.error
+        transport.failIfNotConnected(problem)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         self._made = True
+        if self._transport is not None:
+            # An established connection survives ICMP errors (RFC 5927 section 5.2).
+            reportErrors(self._transport.socket, on=False)
+            del self._transport.failIfNotConnected
+            self._transport = None
         race = self._race
         if not race.won():
             return None  # the reactor then closes the connection

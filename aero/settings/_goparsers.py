@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Callable
 
-from ._parsers import IPNetwork, duration, integer, listOf, port
+from ._parsers import MIN_MAPPING, IPNetwork, duration, integer, listOf, port
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
@@ -33,6 +33,17 @@ def positiveDuration(value: str) -> float:
     found = duration(value)
     if found <= 0:
         raise ValueError("expected a duration above zero such as 250ms, 30s or 1m30s")
+    return found
+
+
+def mappingDuration(value: str) -> float:
+    """
+    A duration of two minutes or more, for how long a NAT keeps a mapping (RFC 4787 section 4.3,
+    REQ-5).
+    """
+    found = duration(value)
+    if found < MIN_MAPPING:
+        raise ValueError("expected a duration of 2m or more such as 5m (RFC 4787 section 4.3)")
     return found
 
 

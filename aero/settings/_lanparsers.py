@@ -12,7 +12,7 @@ from aero.policy.forwards import Forward
 from aero.policy.hosts import IPTarget, classifyHost
 
 from ._names import domainName
-from ._parsers import integer, listOf
+from ._parsers import MIN_MAPPING, integer, listOf
 
 
 class StaticRoute(NamedTuple):
@@ -35,6 +35,18 @@ def ipv4(value: str) -> int:
         return int(ipaddress.IPv4Address(value.strip()))
     except ValueError:
         raise ValueError("expected an IPv4 address such as 10.0.2.2") from None
+
+
+def ipv4OrOff(value: str) -> int:
+    """
+    An IPv4 address as a number, or C{off}, which is 0.
+    """
+    if value.strip().lower() == "off":
+        return 0
+    try:
+        return ipv4(value)
+    except ValueError as problem:
+        raise ValueError(f"{problem}, or off") from None
 
 
 def subnet(value: str) -> ipaddress.IPv4Network:
@@ -148,6 +160,24 @@ def upTo(maximum: int) -> Callable[[str], int]:
     """
     whole = integer(0)
     return lambda value: min(whole(value), maximum)
+
+
+def mappingMilliseconds(maximum: int) -> Callable[[str], float]:
+    """
+    Milliseconds that a NAT keeps a mapping, kept in seconds: two minutes or more (RFC 4787 section
+    4.3, REQ-5), or 0. More than the maximum is the maximum.
+    """
+    whole = millisecondsUpTo(maximum)
+
+    def parse(value: str) -> float:
+        found = whole(value)
+        if 0 < found < MIN_MAPPING:
+            raise ValueError(
+                "expected 120000 or more, such as 300000 (RFC 4787 section 4.3), or 0 for never"
+            )
+        return found
+
+    return parse
 
 
 def millisecondsUpTo(maximum: int) -> Callable[[str], float]:

@@ -29,6 +29,10 @@ _GO_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
 _GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+#: Seconds that a NAT keeps a mapping of UDP at least (RFC 4787 section 4.3, REQ-5).
+MIN_MAPPING = 120.0
+
+
 def text(value: str) -> str:
     """
     Any text, without the white space around it.

@@ -13,6 +13,8 @@ from ._lanparsers import (
     StaticRoute,
     forwards,
     ipv4,
+    ipv4OrOff,
+    mappingMilliseconds,
     millisecondsUpTo,
     staticNames,
     staticRoute,
@@ -54,6 +56,14 @@ class LANSettings:
         parse=optional(ipv4),
         shown="the fifteenth address of the network, in a small one the next after the gateway",
         help="The address that DHCP gives to the guest.",
+    )
+    dnsAddress: int | None = setting(
+        variable="AERO_L2_DNS_ADDRESS",
+        option="l2-dns-address",
+        default=None,
+        parse=optional(ipv4OrOff),
+        shown="the third address of the network, unless it is taken",
+        help="A further address of the DNS, for guests that were made for slirp; off for none. DHCP tells the gateway's.",
     )
     mtu: int | None = setting(
         variable="AERO_L2_MTU",
@@ -194,10 +204,11 @@ class LANSettings:
     flowIdle: float = setting(
         variable="AERO_L2_UDP_FLOW_IDLE_TIMEOUT_MS",
         option="l2-udp-flow-idle-timeout-ms",
-        default=60.0,
-        parse=millisecondsUpTo(86_400_000),
-        shown="60000",
-        help="Milliseconds without a datagram after which such a pair is forgotten; 0 is never.",
+        default=300.0,
+        parse=mappingMilliseconds(86_400_000),
+        shown="300000",
+        help="Milliseconds without a datagram after which such a pair is forgotten: at least 120000 (RFC 4787 section"
+        " 4.3), or 0 for never. Pairs with port 53 are forgotten after 30000.",
     )
     evictIdle: float = setting(
         variable="AERO_L2_UDP_EVICT_IDLE_MS",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from ._goparsers import cidrs, goBoolean, portRanges, positiveDuration
+from ._goparsers import cidrs, goBoolean, mappingDuration, portRanges, positiveDuration
 from ._names import onPublicDomains
 from ._parsers import IPNetwork, choice, integer
 from ._table import group, setting
@@ -129,10 +129,10 @@ class UDPSettings:
     bindingIdle: float = setting(
         variable="UDP_BINDING_IDLE_TIMEOUT",
         option="udp-binding-idle-timeout",
-        default=60.0,
-        parse=positiveDuration,
-        shown="60s",
-        help="How long an unused guest port keeps its socket.",
+        default=300.0,
+        parse=mappingDuration,
+        shown="5m",
+        help="How long an unused guest port keeps its socket: at least 2m (RFC 4787 section 4.3).",
     )
     inboundFilter: str = setting(
         variable="UDP_INBOUND_FILTER_MODE",
@@ -144,7 +144,7 @@ class UDPSettings:
     remoteIdle: float = setting(
         variable="UDP_REMOTE_ALLOWLIST_IDLE_TIMEOUT",
         option="udp-remote-allowlist-idle-timeout",
-        default=60.0,
+        default=300.0,
         derive=lambda values: values["bindingIdle"],
         parse=positiveDuration,
         shown="UDP_BINDING_IDLE_TIMEOUT",
@@ -256,5 +256,6 @@ class UDPSettings:
         option="udp-max-sockets",
         default=4_096,
         parse=integer(1, 1_048_576),
-        help="UDP sockets of all sessions together, after which new guest ports get none.",
+        help="UDP sockets of all sessions together. Beyond it a new guest port takes the socket of the one that was unused"
+        " for longest, if it was for 5 seconds; else it gets none.",
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Union
 
+from aero.wire.icmpv4 import UNREACHABLE
+
 
 class AcceptTCP(NamedTuple):
     """
@@ -24,10 +26,16 @@ class RejectTCP(NamedTuple):
     held and the reason allows it, the ICMP error that says more.
 
     @ivar reason: C{refused}, C{unreachable}, C{prohibited} or C{timeout}.
+    @ivar kind: The type of the ICMP error to send; 0 for the one of the reason.
+    @ivar code: The code of the ICMP error of type C{kind}.
+    @ivar teller: The address that the error comes from; 0 for the gateway.
     """
 
     connection: int
     reason: str
+    kind: int = 0
+    code: int = 0
+    teller: int = 0
 
 
 class LimitTCP(NamedTuple):
@@ -127,11 +135,9 @@ class SendEchoReply(NamedTuple):
 
 class RefuseEcho(NamedTuple):
     """
-    Tell the guest that its ping was not sent.
+    Tell the guest that its ping did not get there.
 
-    All but the last are those of the C{EchoRequested} it is about.
-
-    @ivar code: As C{RefuseUDP} has it.
+    The first five are those of the C{EchoRequested} it is about; the rest is as in C{RefuseUDP}.
     """
 
     source: int
@@ -140,6 +146,9 @@ class RefuseEcho(NamedTuple):
     sequence: int
     data: bytes
     code: int
+    mtu: int = 0
+    kind: int = UNREACHABLE
+    teller: int = 0
 
 
 class RefuseUDP(NamedTuple):
@@ -149,9 +158,13 @@ class RefuseUDP(NamedTuple):
     The first four are those of the C{UDPReceived} it is about.
 
     @ivar size: Bytes of its payload.
-    @ivar code: The code of the ICMP message of type 3: 1 host unreachable, 3 port unreachable,
+    @ivar code: The code of the ICMP message; of type 3: 1 host unreachable, 3 port unreachable,
         4 fragmentation needed, 13 prohibited.
-    @ivar mtu: For code 4, the longest packet that can go on (RFC 1191 section 4).
+    @ivar mtu: For code 4 of type 3, the longest packet that can go on (RFC 1191 section 4).
+    @ivar kind: The type of the ICMP message.
+    @ivar teller: The address that the message comes from; 0 for the gateway, or for the
+        destination where its port is unreachable.
+    @ivar start: The payload, or as much of its start as is known.
     """
 
     source: int
@@ -161,6 +174,9 @@ class RefuseUDP(NamedTuple):
     size: int
     code: int
     mtu: int = 0
+    kind: int = UNREACHABLE
+    teller: int = 0
+    start: bytes = b""
 
 
 Command = Union[

@@ -83,6 +83,7 @@ class UDPReceived(NamedTuple):
     @ivar everybody: Whether it was sent to every station, which the MAC address may say although
         the destination does not. Such a one is not forwarded, nor answered with an error.
     @ivar dontFragment: Whether the guest forbids fragments (RFC 791 section 3.1).
+    @ivar ttl: With which it goes on, at least 1: the gateway has taken its one.
     """
 
     source: int
@@ -93,6 +94,7 @@ class UDPReceived(NamedTuple):
     hardwareAddress: bytes
     everybody: bool = False
     dontFragment: bool = False
+    ttl: int = 63
 
 
 class EchoRequested(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Callable, Final
 from aero.wire import icmpv4, ipv4
 
 from .addresses import Addresses
+from .commands import RefuseEcho
 from .events import EchoRequested, Event, ICMPErrorReceived
 from .ipoutput import IPv4Output
 
@@ -89,25 +90,17 @@ class ICMP:
         message = icmpv4.build(icmpv4.ECHO_REPLY, 0, identifier << 16 | sequence, data)
         self._output.send(source, destination, ipv4.ICMP, message, now, ttl=ttl)
 
-    def refuseEcho(
-        self,
-        source: int,
-        destination: int,
-        identifier: int,
-        sequence: int,
-        data: bytes,
-        code: int,
-        now: float,
-    ) -> None:
+    def refuseEcho(self, refusal: RefuseEcho, now: float) -> None:
         """
-        Tell the guest that its ping was not sent. The packet is made again from what is known of
-        it, by which a guest finds who pings.
-
-        @param code: The code of L{icmpv4.UNREACHABLE}.
+        Tell the guest that its ping did not get there. The packet is made again from what is
+        known of it, by which a guest finds the program that pings.
         """
+        source, destination, identifier, sequence, data, code = refusal[:6]
         message = icmpv4.build(icmpv4.ECHO_REQUEST, 0, identifier << 16 | sequence, data)
         header = ipv4.buildHeader(source, destination, ipv4.ICMP, len(message), 0)
-        self.sendError(icmpv4.UNREACHABLE, code, header + message, now)
+        self.sendError(
+            refusal.kind, code, header + message, now, refusal.teller or None, refusal.mtu
+        )
 
     def sendError(
         self,

@@ -181,9 +181,9 @@ class Stack:
         elif isinstance(command, SendEchoReply):
             self.icmp.sendEchoReply(*command, now)
         elif isinstance(command, RefuseUDP):
-            self.udp.refuse(*command, now)
+            self.udp.refuse(command, now)
         elif isinstance(command, RefuseEcho):
-            self.icmp.refuseEcho(*command, now)
+            self.icmp.refuseEcho(command, now)
         else:
             self.tcp.apply(command, now)
 
@@ -262,8 +262,8 @@ class Stack:
     def _sendWaiting(self, station: bytes, packet: bytes) -> None:
         self._output.sendTo(station, packet)
 
-    def _sendICMP(self, kind: int, code: int, packet: bytes) -> None:
-        self.icmp.sendError(kind, code, packet, self._now)
+    def _sendICMP(self, kind: int, code: int, packet: bytes, teller: int) -> None:
+        self.icmp.sendError(kind, code, packet, self._now, teller or None)
 
     def _reassemblyTimedOut(self, first: bytes) -> None:
         kind, code = icmpv4.TIME_EXCEEDED, icmpv4.REASSEMBLY_EXCEEDED

@@ -9,6 +9,7 @@ from typing import Callable
 
 from aero.wire import icmpv4, ipv4, udp
 
+from .commands import RefuseUDP
 from .events import Event, UDPReceived
 from .icmp import ICMP
 from .ip import IPv4
@@ -63,6 +64,7 @@ class UDP:
                 self._ip.station,
                 self._ip.everybody,
                 bool(packet[6] & 0x40),
+                max(1, packet[8] - 1),
             )
         )
 
@@ -93,29 +95,22 @@ class UDP:
             source, destination, ipv4.UDP, datagram, now, hardwareAddress=hardwareAddress
         )
 
-    def refuse(
-        self,
-        source: int,
-        sourcePort: int,
-        destination: int,
-        destinationPort: int,
-        size: int,
-        code: int,
-        mtu: int,
-        now: float,
-    ) -> None:
+    def refuse(self, refusal: RefuseUDP, now: float) -> None:
         """
-        Tell the guest that its datagram was not delivered (RFC 1122 section 3.2.2.1). Its
-        headers are made again from what is known of them, which are the fields that a guest
-        finds its socket by. That a port is closed, its owner says; all else, the gateway.
-
-        @param size: Bytes of the payload.
-        @param code: The code of L{icmpv4.UNREACHABLE}.
-        @param mtu: For L{icmpv4.FRAGMENTATION_NEEDED}: the longest packet that can go on.
+        Tell the guest that its datagram was not delivered (RFC 1122 section 3.2.2.1). The
+        datagram is made again from what is known of it, at least the fields that a guest finds
+        its socket by. An ICMP message that says that a port is closed comes from the owner of the
+        port; all others come from C{teller}, or from the gateway if there is none.
         """
+        source, sourcePort, destination, destinationPort, size, code = refusal[:6]
         length = min(udp.HEADER + size, udp.HEADER + udp.MAX_PAYLOAD)
-        quoted = ipv4.buildHeader(source, destination, ipv4.UDP, length, 0) + b"".join(
-            number.to_bytes(2, "big") for number in (sourcePort, destinationPort, length, 0)
-        )
-        teller = destination if code == icmpv4.PORT_UNREACHABLE else None
-        self._icmp.sendError(icmpv4.UNREACHABLE, code, quoted, now, teller, mtu)
+        if len(refusal.start) == size:
+            # The checksum is the guest's own again, unless it sent none.
+            datagram = udp.build(source, sourcePort, destination, destinationPort, refusal.start)
+        else:
+            numbers = (sourcePort, destinationPort, length, 0)
+            datagram = b"".join(number.to_bytes(2, "big") for number in numbers) + refusal.start
+        quoted = ipv4.buildHeader(source, destination, ipv4.UDP, length, 0) + datagram
+        closed = refusal.kind == icmpv4.UNREACHABLE and code == icmpv4.PORT_UNREACHABLE
+        teller = refusal.teller or (destination if closed else None)
+        self._icmp.sendError(refusal.kind, code, quoted, now, teller, refusal.mtu)

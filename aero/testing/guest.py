@@ -60,6 +60,7 @@ class Guest:
     @ivar frames: Every frame it was sent.
     @ivar datagrams: The datagrams among them, DHCP aside.
     @ivar offers: The DHCP messages: message type, the address in it, all options.
+    @ivar bootReplies: Answers of BOOTP: the whole message and its options.
     @ivar errors: ICMP errors: type, code, what they quote.
     @ivar echoes: Answers to pings: who, sequence, data.
     @ivar arps: Answers to ARP: address, MAC address.
@@ -85,6 +86,7 @@ class Guest:
         self.frames: list[bytes] = []
         self.datagrams: list[Datagram] = []
         self.offers: list[tuple[int, str, dict[int, bytes]]] = []
+        self.bootReplies: list[tuple[bytes, dict[int, bytes]]] = []
         self.errors: list[tuple[int, int, bytes]] = []
         self.echoes: list[tuple[str, int, bytes]] = []
         self.arps: list[tuple[str, bytes]] = []
@@ -229,6 +231,26 @@ class Guest:
         to = self.gatewayMAC if destination == self.gateway else BROADCAST
         self.send(ipFrame(to, self.mac, ciaddr, destination, UDP, payload))
 
+    def sendBOOTP(
+        self,
+        vendor: bytes = b"",
+        *,
+        ciaddr: str = "0.0.0.0",  # noqa: S104
+        flags: int = 0,
+        sname: bytes = b"",
+        file: bytes = b"",
+    ) -> None:
+        """
+        Send a BOOTP request of 300 bytes.
+
+        @param vendor: The vendor area, with a magic cookie if it has one.
+        """
+        data = struct.pack("!BBBBIHH4s", 1, 1, 6, 0, _XID, 0, flags, packed(ciaddr))
+        data += bytes(12) + self.mac.ljust(16, b"\0")
+        data += sname.ljust(64, b"\0") + file.ljust(128, b"\0") + vendor.ljust(64, b"\0")
+        payload = self._datagram(ciaddr, 68, "255.255.255.255", 67, data)
+        self.send(ipFrame(BROADCAST, self.mac, ciaddr, "255.255.255.255", UDP, payload))
+
     def askForLease(self) -> None:
         """
         DISCOVER and REQUEST, as a client without an address does.
@@ -246,8 +268,11 @@ class Guest:
             self.datagrams.append(datagram)
 
     def _dhcpReceived(self, data: bytes) -> None:
-        assert len(data) >= 300 and data[0] == 2 and data[236:240] == _COOKIE, data.hex()
+        assert len(data) >= 300 and data[0] == 2, data.hex()
         assert data[4:8] == _XID.to_bytes(4, "big") and data[28:34] == self.mac, data.hex()
+        if data[236:240] != _COOKIE:
+            self.bootReplies.append((data, {}))
+            return
         found: dict[int, bytes] = {}
         offset = 240
         while data[offset] != 255:
@@ -256,6 +281,9 @@ class Guest:
                 found[code] = found.get(code, b"") + data[offset + 2 : offset + 2 + length]
                 offset += 1 + length
             offset += 1
+        if 53 not in found:
+            self.bootReplies.append((data, found))
+            return
         self.offers.append((found[53][0], dotted(data[16:20]), found))
 
     # -- ICMP

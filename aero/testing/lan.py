@@ -50,6 +50,9 @@ class MemoryDNS:
     @ivar queries: Every query and what waits for its answer.
     """
 
+    #: Whether it has an answer to reverse questions about private addresses.
+    answersPrivateReverse = False
+
     def __init__(self) -> None:
         self.queries: list[tuple[Query, Deferred[Answer]]] = []
 

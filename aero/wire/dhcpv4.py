@@ -5,6 +5,9 @@ DHCP messages (RFC 2131) and the options that a small server speaks (RFC 2132).
 Two things about options are easily forgotten. They may go on in the fields for the boot file
 and the server's name (option 52, RFC 2132 section 9.3), and one that is longer than 255 bytes
 comes in several parts that belong together (RFC 3396). Both are read and written here.
+
+A message without a message type is one of BOOTP (RFC 951, RFC 1534 section 2), which may lack the
+magic cookie and with it all options.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from .dns import encodeName
 BOOTREQUEST: Final = 1
 BOOTREPLY: Final = 2
 
-# Message types (RFC 2132 section 9.6).
+# Message types (RFC 2132 section 9.6); 0 stands for none.
+BOOTP: Final = 0
 DISCOVER: Final = 1
 OFFER: Final = 2
 REQUEST: Final = 3
@@ -31,6 +35,7 @@ INFORM: Final = 8
 
 #: Their names, for logs and metrics.
 NAMES: Final = {
+    BOOTP: "bootp",
     DISCOVER: "discover",
     OFFER: "offer",
     REQUEST: "request",
@@ -76,6 +81,9 @@ MIN_SIZE: Final = 300
 #: What every client takes: the least datagram (RFC 2131 section 2), less IP and UDP headers.
 DEFAULT_SIZE: Final = 576 - 28
 
+#: Bytes of the options of a BOOTP message, after the magic cookie.
+_VENDOR: Final = MIN_SIZE - FIXED
+
 _COOKIE: Final = b"\x63\x82\x53\x63"
 _HEAD: Final = struct.Struct("!4BIHHIIII")
 _SNAME: Final = slice(44, 108)
@@ -89,6 +97,8 @@ class Message(NamedTuple):
     @ivar op: L{BOOTREQUEST} or L{BOOTREPLY}.
     @ivar hardwareAddress: The client's MAC address, 6 bytes.
     @ivar options: Values by code, parts joined. C{OVERLOAD} and padding are not among them.
+    @ivar cookie: Whether the message has the magic cookie, without which it has no options.
+    @ivar serverName: The name of the server that a BOOTP client asks; empty for any.
     """
 
     op: int
@@ -101,13 +111,15 @@ class Message(NamedTuple):
     giaddr: int
     hardwareAddress: bytes
     options: Mapping[int, bytes]
+    cookie: bool = True
+    serverName: bytes = b""
 
     @property
     def kind(self) -> int:
         """
-        The message type.
+        The message type; L{BOOTP} where there is none.
         """
-        return self.options[MESSAGE_TYPE][0]
+        return self.options.get(MESSAGE_TYPE, b"\0")[0]
 
     def address(self, code: int) -> int | None:
         """
@@ -128,8 +140,8 @@ def parse(data: bytes) -> Message:
     """
     Read a message between Ethernet stations.
 
-    @raise DecodeError: It is too short, not for Ethernet, has no magic cookie or no message
-        type, or an option runs off its field.
+    @raise DecodeError: It is too short, not for Ethernet, has an unknown message type, or an option
+        runs off its field.
     """
     if len(data) < FIXED:
         raise DecodeError("a DHCP message is shorter than its fixed part")
@@ -138,10 +150,10 @@ def parse(data: bytes) -> Message:
         raise DecodeError("a DHCP message is a request or a reply")
     if htype != 1 or hlen != 6:
         raise DecodeError("the hardware address is not one of Ethernet")
-    if data[236:240] != _COOKIE:
-        raise DecodeError("the magic cookie is missing")
+    cookie = data[236:240] == _COOKIE
     parts: dict[int, list[bytes]] = {}
-    _readOptions(data[FIXED:], parts)
+    if cookie:
+        _readOptions(data[FIXED:], parts)
     overload = b"".join(parts.pop(OVERLOAD, []))
     if overload:
         if len(overload) != 1 or not 1 <= overload[0] <= 3:
@@ -152,11 +164,27 @@ def parse(data: bytes) -> Message:
             _readOptions(data[_SNAME], parts)
         parts.pop(OVERLOAD, None)
     options = {code: b"".join(values) for code, values in parts.items()}
-    kind = options.get(MESSAGE_TYPE, b"")
-    if len(kind) != 1 or kind[0] not in NAMES:
-        raise DecodeError("the message type is missing or unknown")
+    kind = options.get(MESSAGE_TYPE)
+    serverName = b""
+    if kind is None:
+        if len(data) < MIN_SIZE:
+            raise DecodeError("a message without a type is shorter than those of BOOTP")
+        serverName = bytes(data[_SNAME]).partition(b"\0")[0]
+    elif len(kind) != 1 or not DISCOVER <= kind[0] <= INFORM:
+        raise DecodeError("the message type is unknown")
     return Message(
-        op, xid, secs, flags, ciaddr, yiaddr, siaddr, giaddr, bytes(data[28:34]), options
+        op,
+        xid,
+        secs,
+        flags,
+        ciaddr,
+        yiaddr,
+        siaddr,
+        giaddr,
+        bytes(data[28:34]),
+        options,
+        cookie,
+        serverName,
     )
 
 
@@ -190,19 +218,6 @@ def build(message: Message, maxSize: int = DEFAULT_SIZE) -> bytes:
 
     @param maxSize: Bytes that the receiver takes.
     """
-    head = _HEAD.pack(
-        message.op,
-        1,
-        6,
-        0,
-        message.xid,
-        message.secs,
-        message.flags,
-        message.ciaddr,
-        message.yiaddr,
-        message.siaddr,
-        message.giaddr,
-    )
     encoded = [_encode(code, value) for code, value in message.options.items()]
     room = max(maxSize, MIN_SIZE) - FIXED - 1
     sname, file, overload = b"", b"", 0
@@ -217,16 +232,42 @@ def build(message: Message, maxSize: int = DEFAULT_SIZE) -> bytes:
         main += bytes((OVERLOAD, 1, overload))
         file += b"\xff" if file else b""
         sname += b"\xff" if sname else b""
-    made = (
-        head
-        + message.hardwareAddress.ljust(16, b"\0")
-        + sname.ljust(64, b"\0")
-        + file.ljust(128, b"\0")
-        + _COOKIE
-        + main
-        + b"\xff"
+    fields = sname.ljust(64, b"\0") + file.ljust(128, b"\0")
+    return (_start(message) + fields + _COOKIE + main + b"\xff").ljust(MIN_SIZE, b"\0")
+
+
+def buildBOOTP(message: Message) -> bytes:
+    """
+    Make a message of BOOTP, which has always L{MIN_SIZE} bytes.
+
+    With the magic cookie the options follow that have room, in their order; without it there are
+    none (RFC 1533 section 2).
+    """
+    vendor = b""
+    if message.cookie:
+        encoded = [_encode(code, value) for code, value in message.options.items()]
+        vendor = _COOKIE + _fill(encoded, _VENDOR - 1)[0] + b"\xff"
+    return (_start(message) + bytes(64 + 128) + vendor).ljust(MIN_SIZE, b"\0")
+
+
+def _start(message: Message) -> bytes:
+    """
+    The fields before the server's name.
+    """
+    head = _HEAD.pack(
+        message.op,
+        1,
+        6,
+        0,
+        message.xid,
+        message.secs,
+        message.flags,
+        message.ciaddr,
+        message.yiaddr,
+        message.siaddr,
+        message.giaddr,
     )
-    return made.ljust(MIN_SIZE, b"\0")
+    return head + message.hardwareAddress.ljust(16, b"\0")
 
 
 def _encode(code: int, value: bytes) -> bytes:

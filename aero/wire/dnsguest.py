@@ -43,7 +43,12 @@ _TO_QUESTION: Final = (0xC000 | HEADER_SIZE).to_bytes(2, "big")
 
 
 def answerWith(
-    query: Query, rcode: int, records: Sequence[Record], payloadSize: int, flags: int = 0
+    query: Query,
+    rcode: int,
+    records: Sequence[Record],
+    payloadSize: int,
+    flags: int = 0,
+    authority: Sequence[Record] = (),
 ) -> bytes:
     """
     An answer made of records.
@@ -52,18 +57,32 @@ def answerWith(
         question's becomes a pointer to it.
     @param payloadSize: What to announce in OPT, for those who sent one.
     @param flags: Further bits of the flag word.
+    @param authority: The authority section.
     """
     message = bytearray(shortAnswer(query.ident, query.flags, rcode, query.question))
     asked = query.name.lower()
-    for name, rtype, ttl, data in records:
+    for name, rtype, ttl, data in (*records, *authority):
         message += _TO_QUESTION if name.lower() == asked else name
         message += RECORD_TAIL.pack(rtype, IN, ttl, len(data)) + data
     edns = query.edns
     if edns is not None:
         message += encodeOPT(payloadSize, dnssecOK=edns.dnssecOK, rcode=rcode)
     first = _FLAGS.unpack_from(message, 2)[0] | flags
-    HEADER.pack_into(message, 0, query.ident, first, 1, len(records), 0, 0 if edns is None else 1)
+    counts = 1, len(records), len(authority), 0 if edns is None else 1
+    HEADER.pack_into(message, 0, query.ident, first, *counts)
     return bytes(message)
+
+
+def aboutOtherType(query: Query, message: bytes) -> bytes:
+    """
+    An answer to the same question about another type: for one that says that a name does not exist
+    or has nothing.
+
+    @param query: The question that it is to answer.
+    @param message: The answer, in which the question is whole.
+    """
+    offset = HEADER_SIZE + len(query.name)
+    return message[:offset] + query.qtype.to_bytes(2, "big") + message[offset + 2 :]
 
 
 def truncated(query: Query, rcode: int, payloadSize: int) -> bytes:

@@ -69,7 +69,7 @@ class _Run:
             secret=b"fuzz",
             now=0.0,
             emitEvent=self.events.append,
-            sendICMP=lambda kind, code, packet: None,
+            sendICMP=lambda kind, code, packet, teller: None,
             drop=lambda reason: None,
         )
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 from urllib.parse import urlsplit
 
 from . import tap
@@ -55,6 +55,7 @@ class KernelGuest:
         path: str = "/l2",
         mtu: int = 1_500,
         headers: dict[str, str] | None = None,
+        prefix: Sequence[str] = (),
         **link: float,
     ) -> None:
         """
@@ -62,6 +63,7 @@ class KernelGuest:
 
         @param mtu: Of its device.
         @param headers: For the request that opens the tunnel.
+        @param prefix: The start of a command line that runs where the server can be reached.
         @param link: How its NIC loses frames: C{loss}, C{seed}, C{ring}, C{drain}
             (L{tests.support.tapbridge.Link}).
         """
@@ -91,7 +93,7 @@ class KernelGuest:
             options["ca"] = str(server.rootCertificate)
         self._errors = (self.directory / "bridge.log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.tapbridge", json.dumps(options)],
+            [*prefix, sys.executable, "-m", "tests.support.tapbridge", json.dumps(options)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

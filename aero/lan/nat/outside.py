@@ -95,6 +95,7 @@ class Outside:
             EgressPolicy(allowPrivate=allowPrivate, **rest),
             metrics,
             connectTimeout=connectTimeout,
+            reportErrors=True,
         )
         self._forwarded = Dialer(
             reactor,

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from aero.errors import Refused
+from aero.net.errorqueue import SocketError, shownOffender
 from aero.net.happyeyeballs import DialFailed
 from aero.net.prompt import readAtMost
 from aero.net.pump import Client, TargetConnection
@@ -85,6 +86,7 @@ class NATProtocol(protocol.Protocol):
     _connection: TargetConnection | None = None
     _socket: Share | None = None
     _dialling: Deferred[Any] | None = None
+    _forwarded = False
     _counted = False
     _logged = False
     _began = 0.0
@@ -150,6 +152,7 @@ class NATProtocol(protocol.Protocol):
         self.address, self.port = addressNumber(host.host), host.port
         self._began = lan.clock.seconds()
         forwarded = lan.outside.forwards.find(self.address, self.port) is not None
+        self._forwarded = forwarded
         egress, now = lan.egress, self._began
         refusal = egress.tcpRefusal(self.address, self.port, now, forwarded)
         if refusal := refusal or egress.flowRefusal(now):
@@ -181,7 +184,7 @@ class NATProtocol(protocol.Protocol):
         except CancelledError:
             return
         except DialFailed as problem:
-            self._failed(problem.reason)
+            self._failed(problem.reason, problem.error)
         except Refused as refused:
             if refused.status == 403:
                 if self._counted:
@@ -316,11 +319,20 @@ class NATProtocol(protocol.Protocol):
         self._logged = True
         transport.reject(answer)
 
-    def _failed(self, reason: str) -> None:
+    def _failed(self, reason: str, error: SocketError | None = None) -> None:
+        """
+        The target cannot be connected to. An ICMP error about that gets to the guest from the
+        router that sent it (RFC 5508 section 4.2), unless a forward hides the way.
+        """
         transport: Any = self.transport
         self.lan.connectFailed.inc()
         self._end(reason)
-        transport.reject(_REJECTIONS[reason])
+        told = None if error is None or self._forwarded else error.told()
+        if error is None or told is None or reason == "refused":
+            transport.reject(_REJECTIONS[reason])
+            return
+        teller = shownOffender(error.offender, self.address, self.lan.isOnLink)
+        transport.reject(_REJECTIONS[reason], *told, teller)
 
     def _count(self, change: int) -> None:
         self._counted = change > 0

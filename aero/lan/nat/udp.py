@@ -28,15 +28,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from aero.metrics import lan as rows
+from aero.net.errorqueue import SocketError, shownOffender
 from aero.policy.forwards import ForwardMap
 from aero.stack.commands import RefuseUDP, SendUDP
 from aero.stack.events import UDPReceived
-from aero.wire.icmpv4 import (
-    FRAGMENTATION_NEEDED,
-    HOST_UNREACHABLE,
-    PORT_UNREACHABLE,
-    PROHIBITED,
-)
+from aero.wire.icmpv4 import FRAGMENTATION_NEEDED, MAX_QUOTE, PROHIBITED
 from aero.wire.ipv4 import addressNumber, addressText
 
 from .outside import resolveForward
@@ -55,15 +51,14 @@ _HEADERS: Final = 28
 #: No path has a smaller MTU (RFC 791 section 3.2).
 _LEAST_MTU: Final = 68
 
-#: What the guest is told about an error, by its number.
-_CODES: Final = {
-    errno.ECONNREFUSED: PORT_UNREACHABLE,
-    errno.EHOSTUNREACH: HOST_UNREACHABLE,
-    errno.ENETUNREACH: HOST_UNREACHABLE,
-    errno.EHOSTDOWN: HOST_UNREACHABLE,
-    errno.EACCES: PROHIBITED,
-    errno.EPERM: PROHIBITED,
-}
+#: The port of DNS, whose questions leave from a new port each.
+_DNS_PORT: Final = 53
+#: Seconds that a flow to that port lives: ports below 1024 may have less than others (RFC 4787
+#: section 4.3, REQ-5 a).
+_DNS_IDLE: Final = 30.0
+
+#: Bytes of a datagram that an ICMP error about it quotes.
+_QUOTED: Final = MAX_QUOTE - _HEADERS
 
 #: Guest's address and port, destination and port, as the guest sees them.
 Key = tuple[int, int, int, int]
@@ -75,6 +70,7 @@ class _Flow:
 
     @ivar remote: Where its datagrams go; C{None} while that is being found out.
     @ivar size: Bytes of the last datagram of the guest.
+    @ivar start: The start of that datagram, which errors quote.
     """
 
     __slots__ = (
@@ -87,6 +83,7 @@ class _Flow:
         "remote",
         "sent",
         "size",
+        "start",
         "waiting",
     )
 
@@ -96,6 +93,7 @@ class _Flow:
         self.sent = self.received = self.size = 0
         self.remote: Address | None = None
         self.binding: _Binding | None = None
+        self.start = b""
         self.waiting: list[tuple[bytes, bool]] = []
         self.lookup: Deferred[None] | None = None
 
@@ -118,13 +116,19 @@ class _Binding:
         """
         self._nat.remoteDatagramReceived(self, data, address)
 
-    def datagramRefused(self, address: Address, error: int, mtu: int) -> None:
+    def datagramRefused(self, address: Address, error: SocketError) -> None:
         """
         See L{DatagramOwner}.
         """
         flow = self.flows.get(address)
         if flow is not None:
-            self._nat.flowFailed(flow, error, mtu)
+            self._nat.datagramRefused(flow, error)
+
+    def hides(self, flow: _Flow) -> bool:
+        """
+        Whether a flow goes to a forward's target, about which the guest must not learn.
+        """
+        return flow.remote != (addressText(flow.key[2]), flow.key[3])
 
 
 class UDPNat:
@@ -155,6 +159,8 @@ class UDPNat:
         self._filtering = settings.udpFiltering
         #: In the order they were last used.
         self._flows: OrderedDict[Key, _Flow] = OrderedDict()
+        #: Those of them that are about DNS, in the same order.
+        self._brief: OrderedDict[Key, _Flow] = OrderedDict()
         self._bindings: dict[object, _Binding] = {}
         self._timer: IDelayedCall | None = None
         self._waitingBytes = 0
@@ -195,9 +201,9 @@ class UDPNat:
             flow = self._open(key, len(event.data), now)
             if flow is None:
                 return
-        flow.last = now
+        self._used(flow, now)
         flow.size = len(event.data)
-        self._flows.move_to_end(key)
+        flow.start = event.data if len(event.data) <= _QUOTED else event.data[:_QUOTED]
         if flow.remote is None:
             if len(flow.waiting) < _WAITING and self._waitingBytes < _WAITING_BYTES:
                 flow.waiting.append((event.data, event.dontFragment))
@@ -205,7 +211,7 @@ class UDPNat:
             else:
                 self._failed.inc()
             return
-        self._send(flow, event.data, event.dontFragment)
+        self._send(flow, event.data, event.dontFragment, event.ttl)
 
     # -- from the outside
 
@@ -216,9 +222,8 @@ class UDPNat:
         flow = binding.flows.get(address)
         lan = self._lan
         if flow is not None:
-            flow.last = lan.clock.seconds()
+            self._used(flow, lan.clock.seconds())
             flow.received += len(data)
-            self._flows.move_to_end(flow.key)
             source, sourcePort = flow.key[2], flow.key[3]
         else:
             if not self._letsIn(binding, address):
@@ -228,21 +233,57 @@ class UDPNat:
         self._down.inc(len(data))
         lan.driver.apply(SendUDP(source, sourcePort, *binding.guest, data))
 
-    def flowFailed(self, flow: _Flow, error: int, mtu: int) -> None:
+    def datagramRefused(self, flow: _Flow, error: SocketError) -> None:
         """
-        A datagram of a flow did not get there: the flow ends, the guest is told. Of one that is
-        too long, the guest is told how long it may be, and the flow goes on.
+        An ICMP message about a datagram of a flow came: the guest gets the same message, from
+        the router that sent it (RFC 5508 section 4.2, REQ-4). The flow goes on (RFC 4787 section
+        9, REQ-12), unless the remote itself says that nothing listens there.
+        """
+        self._failed.inc()
+        if error.error == errno.EMSGSIZE:
+            self._tooLong(flow, error.mtu)
+            return
+        if error.error == errno.ECONNREFUSED:
+            self._close(flow, "refused")
+        self._tell(flow, error)
+
+    def sendFailed(self, flow: _Flow, error: int, mtu: int) -> None:
+        """
+        The system did not take a datagram of a flow: the flow ends, the guest is told. Of one that
+        is too long, the guest is told how long it may be, and the flow goes on.
+
+        @param error: The C{errno}.
+        @param mtu: Bytes of the longest packet, where that is C{EMSGSIZE} and it is known.
         """
         self._failed.inc()
         if error == errno.EMSGSIZE:
-            if _LEAST_MTU <= mtu < flow.size + _HEADERS:
-                told = RefuseUDP(*flow.key, flow.size, FRAGMENTATION_NEEDED, mtu)
-                self._lan.driver.apply(told)
+            self._tooLong(flow, mtu)
             return
         self._close(flow, "refused" if error == errno.ECONNREFUSED else "unreachable")
-        code = _CODES.get(error)
-        if code is not None:
-            self._lan.driver.apply(RefuseUDP(*flow.key, flow.size, code))
+        self._tell(flow, SocketError(error))
+
+    def _tooLong(self, flow: _Flow, mtu: int) -> None:
+        if _LEAST_MTU <= mtu < flow.size + _HEADERS:
+            told = RefuseUDP(*flow.key, flow.size, FRAGMENTATION_NEEDED, mtu, start=flow.start)
+            self._lan.driver.apply(told)
+
+    def _tell(self, flow: _Flow, error: SocketError) -> None:
+        """
+        Tell the guest about an error, with its own datagram quoted.
+        """
+        told = error.told()
+        if told is None:
+            return
+        size, start, binding = flow.size, flow.start, flow.binding
+        if error.data and not start.startswith(error.data):
+            # The message is about an earlier datagram, of which it quotes this.
+            size, start = len(error.data), error.data
+        teller = 0
+        if binding is not None and not binding.hides(flow):
+            teller = shownOffender(error.offender, flow.key[2], self._lan.isOnLink)
+        self._lan.driver.apply(
+            RefuseUDP(*flow.key, size, told[1], kind=told[0], teller=teller, start=start)
+        )
 
     # -- the end
 
@@ -307,8 +348,19 @@ class UDPNat:
     def _keep(self, flow: _Flow) -> None:
         if flow.key not in self._flows:
             self._flows[flow.key] = flow
+            if flow.key[3] == _DNS_PORT:
+                self._brief[flow.key] = flow
             self._active.inc()
             self._watch()
+
+    def _used(self, flow: _Flow, now: float) -> None:
+        """
+        A datagram of a flow passes.
+        """
+        flow.last = now
+        self._flows.move_to_end(flow.key)
+        if flow.key in self._brief:
+            self._brief.move_to_end(flow.key)
 
     def _resolved(self, host: str, flow: _Flow, port: int) -> None:
         """
@@ -354,7 +406,10 @@ class UDPNat:
         binding = self._bindings.get(name)
         if binding is None:
             binding = _Binding(self, guest, name)
-            made = self._makeSocket(socket.AF_INET6 if ":" in remote[0] else socket.AF_INET, guest)
+            family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
+            made = self._makeSocket(family, guest)
+            if made is None and self._flows and self._makeRoom(self._lan.clock.seconds()):
+                made = self._makeSocket(family, guest)
             if made is None:
                 self._failed.inc()
                 return False
@@ -390,13 +445,14 @@ class UDPNat:
         self._waitingBytes -= sum(len(data) for data, _ in waiting)
         return waiting
 
-    def _send(self, flow: _Flow, data: bytes, dontFragment: bool) -> None:
+    def _send(self, flow: _Flow, data: bytes, dontFragment: bool, ttl: int = 0) -> None:
         assert flow.binding is not None and flow.binding.socket is not None
         assert flow.remote is not None
         outside = flow.binding.socket
-        error = outside.send(data, flow.remote, dontFragment)
+        hops = 0 if flow.binding.hides(flow) else ttl
+        error = outside.send(data, flow.remote, dontFragment, hops)
         if error:
-            self.flowFailed(flow, error, outside.mtu)
+            self.sendFailed(flow, error, outside.mtu)
         else:
             flow.sent += len(data)
             self._up.inc(len(data))
@@ -407,6 +463,7 @@ class UDPNat:
         """
         if self._flows.pop(flow.key, None) is None:
             return
+        self._brief.pop(flow.key, None)
         self._active.dec()
         self._unwait(flow)
         if flow.lookup is not None and not flow.lookup.called:
@@ -435,18 +492,30 @@ class UDPNat:
         """
         Look again when the longest silent flow may have been silent for too long.
         """
-        if self._timer is None and self._idle and self._flows:
-            clock = self._lan.clock
-            oldest = next(iter(self._flows.values()))
-            wait = max(0.0, oldest.last + self._idle - clock.seconds())
-            self._timer = clock.callLater(wait, self._expire)
+        if not self._idle or not self._flows:
+            return
+        now = self._lan.clock.seconds()
+        due = [next(iter(flows.values())).last + idle for flows, idle in self._queues() if flows]
+        wait = max(0.0, min(due) - now)
+        if self._timer is not None:
+            if self._timer.getTime() <= now + wait:
+                return
+            self._timer.cancel()
+        self._timer = self._lan.clock.callLater(wait, self._expire)
+
+    def _queues(self) -> tuple[tuple[OrderedDict[Key, _Flow], float], ...]:
+        """
+        Flows in the order of their use, and how long each may be silent.
+        """
+        return (self._brief, min(_DNS_IDLE, self._idle)), (self._flows, self._idle)
 
     def _expire(self) -> None:
         self._timer = None
-        limit = self._lan.clock.seconds() - self._idle
-        while self._flows:
-            oldest = next(iter(self._flows.values()))
-            if oldest.last > limit:
-                break
-            self._close(oldest, "idle")
+        now = self._lan.clock.seconds()
+        for flows, idle in self._queues():
+            while flows:
+                oldest = next(iter(flows.values()))
+                if oldest.last > now - idle:
+                    break
+                self._close(oldest, "idle")
         self._watch()

@@ -3,9 +3,11 @@
 UDP sockets that talk to many remotes and still hear which of them refuse.
 
 A connected socket is told when nobody listens at the other end; one that sends to many is
-not, unless it asks (C{IP_RECVERR}, ip(7)). Then the system keeps every refusal with the address
-it is about in an error queue, and that is what a NAT needs: one socket for a guest's port, and
-an answer about each remote.
+not, unless it asks. Then the system keeps every refusal with the address it is about in an error
+queue (L{aero.net.errorqueue}), and that is what a NAT needs: one socket for a guest's port,
+and an answer about each remote.
+
+The TTL of a datagram is set for each, so that the hops that a guest allows are counted on.
 
 Datagrams leave in fragments where the path takes no longer ones, unless their sender forbids it;
 then nothing leaves, and who sent it is told how long a packet may be (RFC 1191). The system
@@ -16,7 +18,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 from contextlib import suppress
 from typing import Any, Callable, Final, Protocol
 
@@ -25,8 +26,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from aero.net.errorqueue import SocketError, readErrors, reportErrors
+
 #: Datagrams read before other sockets get their turn.
 READS: Final = 64
+#: How often a datagram is sent if errors of earlier ones get in its way.
+_SENDS: Final = 4
 #: More than the longest datagram, so that none is ever cut.
 _MAX_PACKET: Final = 65_536
 
@@ -34,15 +39,7 @@ _MAX_PACKET: Final = 65_536
 _IP_MTU_DISCOVER: Final = 10
 _IP_PMTUDISC_DONT: Final = 0
 _IP_PMTUDISC_DO: Final = 2
-_IP_RECVERR: Final = 11
-_IPV6_RECVERR: Final = 25
-_MSG_ERRQUEUE: Final = 0x2000
-
-#: C{struct sock_extended_err} up to what is used: the error number, who reported it, and what
-#: else there is to say.
-_EXTENDED: Final = struct.Struct("=IBBBBII")
-
-_ORIGIN_LOCAL: Final = 1
+_IP_TTL: Final = 2
 
 #: Numeric address and port.
 Address = tuple[str, int]
@@ -59,12 +56,9 @@ class DatagramOwner(Protocol):
         """
         ...
 
-    def datagramRefused(self, address: Address, error: int, mtu: int) -> None:
+    def datagramRefused(self, address: Address, error: SocketError) -> None:
         """
-        A datagram sent before was not delivered.
-
-        @param error: The C{errno}.
-        @param mtu: Where that is C{EMSGSIZE}, the bytes of the longest packet; else nothing of use.
+        A datagram sent before was not delivered; an ICMP message says so.
         """
         ...
 
@@ -85,11 +79,10 @@ def openSocket(family: int, port: int) -> socket.socket:
         with suppress(OSError):  # not Linux: refusals stay unknown
             if family == socket.AF_INET6:
                 made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                made.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
             else:
                 # Long datagrams leave in fragments, as they came.
                 made.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
-                made.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        reportErrors(made, family)
         made.bind(("", port))
     except OSError:
         made.close()
@@ -129,6 +122,7 @@ class OutsideSocket:
         self._owner = owner
         self._open = True
         self._dontFragment = False
+        self._ttl = 0
         self.mtu = 0
         reactor.addReader(self)
 
@@ -140,11 +134,12 @@ class OutsideSocket:
         number: int = self._socket.getsockname()[1]
         return number
 
-    def send(self, data: bytes, address: Address, dontFragment: bool = False) -> int:
+    def send(self, data: bytes, address: Address, dontFragment: bool = False, ttl: int = 0) -> int:
         """
         Send a datagram.
 
         @param dontFragment: Whether it has to travel whole.
+        @param ttl: The hops that it may take (IPv4); 0 for what the system usually gives.
         @return: 0, or the C{errno} of what is wrong with it.
         """
         if dontFragment != self._dontFragment:
@@ -152,7 +147,12 @@ class OutsideSocket:
             mode = _IP_PMTUDISC_DO if dontFragment else _IP_PMTUDISC_DONT
             with suppress(OSError):  # not IPv4, or not Linux
                 self._socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, mode)
-        for _ in range(2):
+        if ttl != self._ttl:
+            self._ttl = ttl
+            with suppress(OSError):  # not IPv4
+                self._socket.setsockopt(socket.IPPROTO_IP, _IP_TTL, ttl or -1)
+        failed = 0
+        for _ in range(_SENDS):
             try:
                 self._socket.sendto(data, address)
             except BlockingIOError:
@@ -160,14 +160,15 @@ class OutsideSocket:
             except OverflowError:
                 return 22
             except OSError as error:
-                # This may be the news about an earlier datagram to somebody else, which the
-                # queue of errors tells better; there it has a second chance.
+                # This may be the error of an earlier datagram to somebody else, which the queue
+                # of errors has or had too. An error that comes twice without one is this one's.
                 self.mtu = 0
                 found = self._readErrors()
                 if self.mtu:
                     return errno.EMSGSIZE
-                if not found:
-                    return error.errno or 5
+                if not found and failed:
+                    return error.errno or errno.EIO
+                failed = error.errno or errno.EIO
             else:
                 return 0
         return 0
@@ -234,18 +235,12 @@ class OutsideSocket:
         @return: How many there were.
         """
         found = 0
-        while self._open and found < READS:
-            try:
-                _, extra, _, address = self._socket.recvmsg(0, 512, _MSG_ERRQUEUE)
-            except (OSError, AttributeError):
-                break
+        for reported in readErrors(self._socket, READS):
             found += 1
-            for level, kind, value in extra:
-                wanted = (socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)
-                if (level, kind) in wanted and len(value) >= _EXTENDED.size and address:
-                    error, origin, _, _, _, info, _ = _EXTENDED.unpack_from(value)
-                    if origin == _ORIGIN_LOCAL:
-                        self.mtu = info if error == errno.EMSGSIZE else 0
-                    else:
-                        self._owner.datagramRefused(address[:2], error, info)
+            if reported is not None and reported.local:
+                self.mtu = reported.error.mtu
+            elif reported is not None:
+                self._owner.datagramRefused(reported.address, reported.error)
+            if not self._open:
+                break
         return found

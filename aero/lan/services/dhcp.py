@@ -9,11 +9,15 @@ LAN does not answer for itself, as it does for what listens in it and for forwar
 
 Every OFFER and ACK for a client without an address leaves twice, by broadcast and to the
 client's MAC address: there are clients that take only one of them, and none that minds both.
+
+A client of BOOTP (RFC 951, RFC 1534, RFC 1542) gets the same address, in the same way. It never
+renews, so its lease lasts as long as the LAN.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import math
 from typing import Any, Callable, Collection, NamedTuple
 
 from twisted.internet.protocol import DatagramProtocol
@@ -36,6 +40,16 @@ _ALWAYS = (dhcp.SUBNET_MASK, dhcp.ROUTER, dhcp.DNS_SERVERS)
 #: Further options that are sent to clients that do not say what they want.
 _UNASKED = (dhcp.DOMAIN_NAME, dhcp.BROADCAST_ADDRESS, dhcp.INTERFACE_MTU)
 
+#: The options that a client of BOOTP gets, as far as they have room.
+_BOOTP = (
+    *_ALWAYS,
+    dhcp.HOST_NAME,
+    dhcp.DOMAIN_NAME,
+    dhcp.BROADCAST_ADDRESS,
+    dhcp.NTP_SERVERS,
+    dhcp.INTERFACE_MTU,
+)
+
 
 class Lease(NamedTuple):
     """
@@ -44,7 +58,7 @@ class Lease(NamedTuple):
     @ivar address: As a number.
     @ivar hardwareAddress: The MAC address that asked for it.
     @ivar hostName: What the guest calls itself; empty where it does not say.
-    @ivar expires: By the clock of the LAN.
+    @ivar expires: By the clock of the LAN; infinite for a client of BOOTP.
     """
 
     address: int
@@ -56,12 +70,22 @@ class Lease(NamedTuple):
 class NetworkPlan(NamedTuple):
     """
     The addresses of a LAN, and its MTU.
+
+    @ivar dns: A further address of the DNS; 0 for none.
     """
 
     network: ipaddress.IPv4Network
     gateway: int
     guest: int
     mtu: int
+    dns: int = 0
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """
+        The addresses of the gateway.
+        """
+        return frozenset((self.gateway, self.dns)) - {0}
 
     @property
     def broadcast(self) -> int:
@@ -132,7 +156,9 @@ class DHCPServer(DatagramProtocol):
             return
         kind = request.kind
         self._count(dhcp.NAMES[kind])
-        if kind == dhcp.DISCOVER:
+        if kind == dhcp.BOOTP:
+            self._booted(request)
+        elif kind == dhcp.DISCOVER:
             free = self._free()
             if free:
                 self._reply(request, dhcp.OFFER, free)
@@ -161,14 +187,43 @@ class DHCPServer(DatagramProtocol):
         if not free or wanted != free:
             self._refuse(request)
             return
+        self._give(request, free, self._seconds() + self._leaseTime)
+        self._reply(request, dhcp.ACK, free)
+
+    def _give(self, request: dhcp.Message, address: int, expires: float) -> None:
+        """
+        The guest has the address now.
+        """
         name = request.options.get(dhcp.HOST_NAME, b"").rstrip(b"\0")[:255]
         self.lease = Lease(
-            free,
-            request.hardwareAddress,
-            name.decode("utf-8", "replace"),
-            self._seconds() + self._leaseTime,
+            address, request.hardwareAddress, name.decode("utf-8", "replace"), expires
         )
-        self._reply(request, dhcp.ACK, free)
+
+    def _booted(self, request: dhcp.Message) -> None:
+        """
+        A client of BOOTP asks for its address. One that names another server is not answered
+        (RFC 951 section 7.3).
+        """
+        free = self._free()
+        if not free or request.serverName:
+            return
+        if not request.ciaddr:
+            self._give(request, free, math.inf)
+        made = dhcp.Message(
+            dhcp.BOOTREPLY,
+            request.xid,
+            0,
+            request.flags,
+            request.ciaddr,
+            0 if request.ciaddr else free,
+            self._plan.gateway,
+            0,
+            request.hardwareAddress,
+            {code: self._values[code] for code in _BOOTP if code in self._values},
+            request.cookie,
+        )
+        self._count("bootreply")
+        self._sendTo(request, dhcp.buildBOOTP(made), free)
 
     def _declined(self, request: dhcp.Message) -> None:
         """
@@ -221,7 +276,15 @@ class DHCPServer(DatagramProtocol):
         }
         data = self._message(request, address, options)
         self._count(dhcp.NAMES[kind])
-        if request.ciaddr and kind == dhcp.ACK:
+        known = request.ciaddr if kind == dhcp.ACK else 0
+        self._sendTo(request._replace(ciaddr=known), data, address)
+
+    def _sendTo(self, request: dhcp.Message, data: bytes, address: int) -> None:
+        """
+        Send an answer to where the client has its address already, or else to everybody and to
+        the client.
+        """
+        if request.ciaddr:
             self._send(data, request.ciaddr, request.hardwareAddress)
             return
         self._send(data, LIMITED_BROADCAST, BROADCAST_MAC)

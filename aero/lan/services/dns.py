@@ -3,8 +3,11 @@
 The DNS of a guest's LAN: what a guest is told, and what its policy learns from that.
 
 Every type of question goes through the resolver of the whole server, after the rules about
-domains; those about addresses are applied to what comes back. AAAA is answered with nothing,
-because guests have no IPv6 and would wait for it. Static names are the operator's.
+domains; those about addresses are applied to what comes back. Static names are the operator's,
+and the LAN itself has some (L{aero.lan.names}).
+
+Guests have no IPv6. AAAA gets what A would get, without the addresses: a name that does not exist
+does not exist whatever the type (RFC 8020), and one that does has nothing (RFC 2308 section 2.2).
 
 A guest has a cache of its own for addresses, which is what its share of the resolver's work is
 counted by, a bound on the questions under way, and a bound on how long it waits. A rate limits
@@ -27,6 +30,7 @@ from aero.dns.exchange import PAYLOAD_SIZE
 from aero.errors import DecodeError
 from aero.metrics import lan as rows
 from aero.wire.dns import (
+    AA,
     AAAA,
     CNAME,
     FORMERR,
@@ -46,6 +50,7 @@ from aero.wire.dns import (
 )
 from aero.wire.dnsanswer import Record, ScannedAnswer, addressRecords, answerFor, scanAnswer
 from aero.wire.dnsguest import (
+    aboutOtherType,
     answersOnly,
     answerWith,
     isHostName,
@@ -57,6 +62,7 @@ from aero.wire.dnsguest import (
 from aero.wire.dnsquery import Query, parseQuery
 
 from ..dnsrates import QuestionRates
+from ..names import LANNames
 
 if TYPE_CHECKING:
     from ..lan import LAN
@@ -79,11 +85,13 @@ class GuestDNS:
 
     _log = Logger()
 
-    def __init__(self, lan: LAN, engine: Any, rates: QuestionRates) -> None:
+    def __init__(self, lan: LAN, engine: Any, rates: QuestionRates, names: LANNames) -> None:
         """
         @param engine: The L{aero.dns.engine.DNSEngine} of the server.
-        @param rates: How many questions guests may ask of it.
+        @param rates: The questions that guests may ask of it.
+        @param names: The names of the LAN itself.
         """
+        self._names = names
         settings = lan.settings
         self._lan = lan
         self._engine = engine
@@ -164,8 +172,12 @@ class GuestDNS:
             return asked.addCallback(lambda answer: answer.message)
         name = nameText(query.name)
         if query.qtype == AAAA:
-            refusal = self._lan.egress.rules.nameRefusal(name)
-            return self._refused(query, name, refusal) if refusal else self._own(query, NOERROR)
+            found = self._answer(query._replace(qtype=A))
+            return None if found is None else found.addCallback(self._withoutAddresses, query)
+        own = self._names.find(query)
+        if own is not None:
+            made = answerWith(query, own.rcode, own.records, PAYLOAD_SIZE, AA, own.authority)
+            return succeed(made)
         kept = self._kept.get(query.key)
         if kept is not None and now < kept.expires:
             self._learn(kept.addresses, kept.expires - now, now, True)
@@ -187,6 +199,16 @@ class GuestDNS:
             self._lan.dnsFailed.inc()
             return self._own(query, NXDOMAIN)
         return self._lookUp(query, now)
+
+    def _withoutAddresses(self, message: bytes, query: Query) -> bytes:
+        """
+        The answer about AAAA.
+
+        @param message: The one about A.
+        """
+        if message[3] & RCODE == NOERROR and message[6:8] != b"\0\0":
+            return answerWith(query, NOERROR, (), PAYLOAD_SIZE)
+        return aboutOtherType(query, message)
 
     # -- what the operator says
 

@@ -2,9 +2,12 @@
 """
 Pings of a guest to the outside, through the system's unprivileged ping sockets (icmp(7)).
 
-A ping that the policy refuses is answered with an ICMP error (prohibited). One that this server
-cannot send gets no answer: a wrong one would be worse than none. Where the system has no ping
-sockets, or this user's group is not in C{net.ipv4.ping_group_range}, that is every ping.
+A ping that the policy refuses is answered with an ICMP error (prohibited), and so is one that a
+route of this system refuses. One that this server has no socket for gets no answer: a wrong one
+would be worse than none. Where the system has no ping
+sockets, or this user's group is not in C{net.ipv4.ping_group_range}, that is every ping. An ICMP
+error about a ping gets to the guest with the router that sent it as its source (RFC 5508 section
+4.2), so that C{traceroute -I} works.
 
 The system chooses the identifier of a ping socket, so that each identifier of the guest has a
 socket of its own for a while.
@@ -12,6 +15,7 @@ socket of its own for a while.
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from collections import OrderedDict
@@ -23,6 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from aero.metrics import lan as rows
+from aero.net.errorqueue import SocketError, readErrors, reportErrors, shownOffender
 from aero.policy.quota import TokenBuckets
 from aero.stack.commands import RefuseEcho, SendEchoReply
 from aero.stack.events import EchoRequested
@@ -38,6 +43,8 @@ MAX_SOCKETS: Final = 16
 PATIENCE: Final = 10.0
 
 _READS: Final = 16
+#: How often a ping is sent if errors of earlier ones get in its way.
+_SENDS: Final = 4
 _IP_RECVTTL: Final = 12
 _IP_TTL: Final = 2
 
@@ -51,6 +58,7 @@ def openSocket() -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
     made.setblocking(False)
     made.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+    reportErrors(made)
     return made
 
 
@@ -71,19 +79,30 @@ class _PingSocket:
         self._ttl = 0
         self.open = True
 
-    def send(self, destination: int, sequence: int, data: bytes, ttl: int) -> bool:
+    def send(self, destination: int, sequence: int, data: bytes, ttl: int) -> int:
         """
         Send an echo request; the system writes identifier and checksum.
+
+        @return: 0, or the C{errno} of what is wrong.
         """
+        number = errno.EIO
         try:
             if ttl != self._ttl:
                 self._socket.setsockopt(socket.IPPROTO_IP, _IP_TTL, ttl)
                 self._ttl = ttl
-            message = build(ECHO_REQUEST, 0, sequence, data)
-            self._socket.sendto(message, (addressText(destination), 0))
-        except OSError:
-            return False
-        return True
+        except OSError as error:
+            return error.errno or number
+        message = build(ECHO_REQUEST, 0, sequence, data)
+        for _ in range(_SENDS):
+            try:
+                self._socket.sendto(message, (addressText(destination), 0))
+            except OSError as error:
+                # This may be the error of an earlier ping, which the queue has or had too.
+                number = error.errno or number
+                self._readErrors()
+            else:
+                return 0
+        return number
 
     def fileno(self) -> int:
         """
@@ -107,13 +126,31 @@ class _PingSocket:
             try:
                 message, extra, _, address = self._socket.recvmsg(65_536, 64)
             except OSError:
-                return
+                # Nothing to read: an error may be the reason of the call.
+                if not self._readErrors():
+                    return
+                continue
             ttl = 64
             for level, kind, value in extra:
                 if level == socket.IPPROTO_IP and kind == _IP_TTL and len(value) >= 4:
                     ttl = int.from_bytes(value[:4], sys.byteorder) & 255
             if len(message) >= HEADER and message[0] == ECHO_REPLY:
                 self._pings.answered(self, addressNumber(address[0]), message, ttl)
+
+    def _readErrors(self) -> int:
+        """
+        Read the queue of errors.
+
+        @return: How many there were.
+        """
+        found = 0
+        for reported in readErrors(self._socket, _READS):
+            found += 1
+            if reported is not None and not reported.local:
+                self._pings.failed(self, addressNumber(reported.address[0]), reported.error)
+            if not self.open:
+                break
+        return found
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -163,8 +200,11 @@ class Pings:
             return
         found.last = now
         # The stack has counted the LAN as one hop.
-        sent = found.send(event.destination, event.sequence, event.data, max(1, event.ttl))
-        self._count("sent" if sent else "unavailable")
+        error = found.send(event.destination, event.sequence, event.data, max(1, event.ttl))
+        self._count("unavailable" if error else "sent")
+        told = SocketError(error).told() if error else None
+        if told is not None:
+            lan.driver.apply(RefuseEcho(*event[:5], told[1], kind=told[0]))
 
     def answered(self, ping: _PingSocket, source: int, message: bytes, ttl: int) -> None:
         """
@@ -179,6 +219,29 @@ class Pings:
                 message[6] << 8 | message[7],
                 message[HEADER:],
                 max(1, ttl - 1),
+            )
+        )
+
+    def failed(self, ping: _PingSocket, destination: int, error: SocketError) -> None:
+        """
+        An ICMP error about a ping came. What it quotes of the ping says which one it was.
+        """
+        told, quoted = error.told(), error.data
+        if told is None or len(quoted) < HEADER or quoted[0] != ECHO_REQUEST:
+            return
+        self._count("failed")
+        teller = shownOffender(error.offender, destination, self._lan.isOnLink)
+        self._lan.driver.apply(
+            RefuseEcho(
+                ping.guest,
+                destination,
+                ping.identifier,
+                quoted[6] << 8 | quoted[7],
+                quoted[HEADER:],
+                told[1],
+                error.mtu,
+                told[0],
+                teller,
             )
         )
 

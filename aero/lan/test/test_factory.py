@@ -73,11 +73,33 @@ class PlanTests(SynchronousTestCase):
             ("AERO_L2_GATEWAY_ADDRESS", {"gateway": 0x0A0002FF}),
             ("AERO_L2_GUEST_ADDRESS", {"guest": 0x0A000200}),
             ("AERO_L2_GUEST_ADDRESS", {"guest": 0x0A000202}),
+            ("AERO_L2_DNS_ADDRESS", {"dnsAddress": 0x0A000303}),
+            ("AERO_L2_DNS_ADDRESS", {"dnsAddress": 0x0A000202}),
+            ("AERO_L2_DNS_ADDRESS", {"dnsAddress": 0x0A00020F}),
+            ("AERO_L2_DNS_ADDRESS", {"dnsAddress": 0x0A0002FF}),
             ("AERO_L2_STATIC_ROUTES", {"routes": (StaticRoute(0, 8, 0x01010101),)}),
             ("AERO_L2_MTU", {"mtu": 2_035}),
         ):
             problem = self.assertRaises(ConfigurationError, self.plan, **settings)
             self.assertEqual(problem.variable, variable)
+
+    def test_dnsAddress(self) -> None:
+        """
+        The DNS has the third address too, unless that is somebody else's already or not wanted.
+        """
+        self.assertEqual(addressText(self.plan().dns), "10.0.2.3")
+        self.assertEqual(addressText(self.plan(dnsAddress=0x0A000235).dns), "10.0.2.53")
+        forward = Forward(0x0A000203, 80, "x", 1)
+        for settings in (
+            {"dnsAddress": 0},
+            {"guest": 0x0A000203},
+            {"gateway": 0x0A000203},
+            {"subnet": ipaddress.IPv4Network("10.9.8.8/29")},
+            {"tcpForwards": (forward,)},
+            {"udpForwards": (forward,)},
+        ):
+            plan = self.plan(**settings)
+            self.assertEqual((plan.dns, plan.owned), (0, {plan.gateway}), settings)
 
     def test_mtu(self) -> None:
         """
@@ -102,7 +124,7 @@ class PlanTests(SynchronousTestCase):
         config = stackConfig(settings, networkPlan(settings, 2_048))
         self.assertEqual((config.maxConnections, config.tcp.hold), (7, 0.5))
         self.assertEqual((config.tcp.maxEarly, config.tcp.mss), (9, 1_460))
-        self.assertEqual(config.owned, (0x0A000209,))
+        self.assertEqual(config.owned, (0x0A000209, 0x0A000203))
 
 
 class CompositionTests(SynchronousTestCase):

@@ -5,6 +5,8 @@ Tests for L{aero.net.happyeyeballs}.
 from __future__ import annotations
 
 import errno
+import socket
+import struct
 from typing import Any
 
 from twisted.internet import error
@@ -14,6 +16,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from aero.net.errorqueue import SocketError
 from aero.net.happyeyeballs import DialFailed, Race, classify, interleave
 
 
@@ -55,6 +58,88 @@ class ClassifyTests(SynchronousTestCase):
             (error.UserError(), "error"),
         ):
             self.assertEqual(classify(Failure(problem)), reason)
+
+
+class _Queue:
+    """
+    A socket with one error in its queue.
+    """
+
+    def __init__(self) -> None:
+        self.options: list[tuple[int, int, int]] = []
+        entry = struct.pack("=IBBBBII", errno.EHOSTUNREACH, 2, 3, 13, 0, 0, 0)
+        self._entries = [(b"", [(socket.IPPROTO_IP, 11, entry)], 0, ("192.0.2.1", 80))]
+
+    def setsockopt(self, *option: int) -> None:
+        self.options.append(option)  # type: ignore[arg-type]
+
+    def recvmsg(self, size: int, extra: int, flags: int) -> Any:
+        if not self._entries:
+            raise BlockingIOError
+        return self._entries.pop()
+
+
+class ReportTests(SynchronousTestCase):
+    """
+    ICMP errors about attempts.
+    """
+
+    def attempt(self, reportErrors: bool = True) -> None:
+        """
+        Begin with one.
+        """
+        reactor: Any = MemoryReactorClock()
+        self.lost: list[Exception] = []
+        self.socket = _Queue()
+        race = Race(reactor, ["192.0.2.1"], 80, Protocol(), 9.0, reportErrors=reportErrors)
+        self.done = race.done
+        self.factory = reactor.tcpClients[0][2]
+        attempt = self
+
+        class Transport:
+            socket = attempt.socket
+
+            def failIfNotConnected(self, problem: Exception) -> None:
+                attempt.lost.append(problem)
+                attempt.factory.clientConnectionFailed(None, Failure(problem))
+
+        self.connector: Any = reactor.connectors[0]
+        self.connector.transport = Transport()
+        self.factory.startedConnecting(self.connector)
+
+    def test_failed(self) -> None:
+        """
+        An attempt that fails has the error of the queue, which is read before the socket is
+        closed.
+        """
+        self.attempt()
+        problem = error.NoRouteError(errno.EHOSTUNREACH, "")
+        self.connector.transport.failIfNotConnected(problem)
+        failed = self.failureResultOf(self.done, DialFailed).value
+        self.assertEqual((failed.reason, failed.error.told()), ("unreachable", (3, 13)))
+        self.assertEqual(self.lost, [problem])
+
+    def test_connected(self) -> None:
+        """
+        A connection that is made keeps no errors and has its transport's own methods.
+        """
+        self.attempt()
+        made = self.factory.buildProtocol(None)
+        made.makeConnection(StringTransport())
+        self.assertEqual([value for _, _, value in self.socket.options], [True, False])
+        self.assertEqual(vars(self.connector.transport), {})
+        self.successResultOf(self.done)
+
+    def test_notWanted(self) -> None:
+        """
+        Where nobody wants the errors, the number of the failure is there.
+        """
+        self.attempt(reportErrors=False)
+        self.assertEqual(self.socket.options, [])
+        problem = error.ConnectError(errno.EACCES, "")
+        self.connector.transport.failIfNotConnected(problem)
+        failed = self.failureResultOf(self.done, DialFailed).value
+        self.assertEqual((failed.reason, failed.error), ("error", SocketError(errno.EACCES)))
 
 
 class RaceTests(SynchronousTestCase):

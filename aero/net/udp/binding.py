@@ -89,6 +89,7 @@ class UDPBinding:
     """
 
     __slots__ = (
+        "_evicted",
         "_filtering",
         "_maxPacket",
         "_maxPayload",
@@ -124,6 +125,7 @@ class UDPBinding:
         preferredPort: int = 0,
         protocol: type[BindingProtocol] = BindingProtocol,
         share: Share | None = None,
+        evicted: Callable[[], None] | None = None,
     ) -> None:
         """
         @param ports: Opens the sockets.
@@ -138,6 +140,7 @@ class UDPBinding:
         @param maxPacket: Bytes read of each, more than C{maxPayload}.
         @param preferredPort: The port to have on the network if it is free.
         @param protocol: What runs on the sockets.
+        @param evicted: Closes the binding when others need its sockets; C{None} keeps them.
         """
         self.guestPort = guestPort
         self.lastUsed = seconds()
@@ -154,6 +157,7 @@ class UDPBinding:
         self._maxPacket = max(maxPacket or 0, maxPayload + 1)
         self._preferredPort = preferredPort
         self._protocol = protocol
+        self._evicted = evicted
         self._remotes: OrderedDict[Address, float] = OrderedDict()
         self._port4: DatagramPort | None = None
         self._port6: DatagramPort | None = None
@@ -259,6 +263,13 @@ class UDPBinding:
         self._remotes.clear()
         self.headers.clear()
 
+    def evict(self) -> None:
+        """
+        See L{aero.net.udp.ports.SocketOwner}.
+        """
+        if self._evicted is not None:
+            self._evicted()
+
     # -- private
 
     def _open(self, isIPv6: bool) -> bool:
@@ -274,6 +285,7 @@ class UDPBinding:
             port=self._preferredPort if other is None else other.getHost().port,
             maxPacket=self._maxPacket,
             share=self._share,
+            owner=None if self._evicted is None else self,
         )
         if isIPv6:
             self._port6 = opened

@@ -13,8 +13,8 @@ descriptors are what the whole process shares.
 
 from __future__ import annotations
 
+import heapq
 import socket
-from functools import partial
 from typing import Any, Callable, Final, Protocol, Sequence
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -30,6 +30,12 @@ from ..commons import Commons
 
 #: Datagrams read before other sockets get their turn.
 READS: Final = 64
+
+#: Seconds that a socket must have been unused to be closed for another one.
+EVICT_IDLE: Final = 5.0
+
+#: Owners found in one search, the longest unused ones.
+_CANDIDATES: Final = 64
 
 #: Bytes that the kernel is asked to keep for a socket, so that a burst outlives one busy turn
 #: of the reactor. It gives no more than C{net.core.rmem_max}.
@@ -218,9 +224,27 @@ class DatagramPort:
         self.stopListening()
 
 
+class SocketOwner(Protocol):
+    """
+    The user of a socket that can be taken from it.
+
+    @ivar lastUsed: When a datagram was last sent or received.
+    @ivar isOpen: Whether it has sockets.
+    """
+
+    lastUsed: float
+    isOpen: bool
+
+    def evict(self) -> None:
+        """
+        Close the sockets of this owner: another one needs them.
+        """
+
+
 class DatagramPorts:
     """
-    Opens sockets, up to a number.
+    Opens sockets, up to a number. Beyond it the owner whose socket was unused for longest, and for
+    L{EVICT_IDLE} at least, has to close it.
 
     @ivar open: How many are open now.
     """
@@ -243,6 +267,11 @@ class DatagramPorts:
         self._reactor = reactor
         self._maxSockets = maxSockets
         self._openSocket = openSocket
+        self._owners: dict[DatagramPort, SocketOwner] = {}
+        #: The owners that were unused for longest when they were looked for, and when they were
+        #: last used then.
+        self._unused: list[tuple[float, SocketOwner]] = []
+        self._notBefore = 0.0
 
     def listen(
         self,
@@ -252,6 +281,7 @@ class DatagramPorts:
         port: int = 0,
         maxPacket: int,
         share: Share | None = None,
+        owner: SocketOwner | None = None,
     ) -> DatagramPort | None:
         """
         Open a socket and run a protocol on it.
@@ -260,9 +290,12 @@ class DatagramPorts:
         @param port: The port that is wanted; another is taken where it is not free.
         @param maxPacket: Bytes read of each datagram.
         @param share: The sockets of the client, from L{socketsOf}.
+        @param owner: Gives the socket up for others when it is idle; C{None} for nobody.
         @return: C{None} where there are too many sockets, or the system gives none.
         """
-        if self.open >= self._maxSockets or (share is not None and not share.take(1)):
+        if self.open >= self._maxSockets and not self._makeRoom():
+            return None
+        if share is not None and not share.take(1):
             return None
         made = self._bound(family, port)
         if made is None:
@@ -276,8 +309,10 @@ class DatagramPorts:
             made,
             family=family,
             maxPacket=maxPacket,
-            closed=partial(self._portClosed, share),
+            closed=lambda: self._portClosed(opened, share),
         )
+        if owner is not None:
+            self._owners[opened] = owner
         opened.startListening()
         return opened
 
@@ -303,10 +338,33 @@ class DatagramPorts:
         """
         return (Budget(0) if self._commons is None else self._commons.waiting).share(key)
 
-    def _portClosed(self, share: Share | None) -> None:
+    def _portClosed(self, port: DatagramPort, share: Share | None) -> None:
         self.open -= 1
+        self._owners.pop(port, None)
         if share is not None:
             share.give(1)
+
+    def _makeRoom(self) -> bool:
+        """
+        Take a socket from the owner that was unused for longest.
+
+        @return: Whether there is room now.
+        """
+        now = self._reactor.seconds()
+        latest = now - EVICT_IDLE
+        if not self._unused and now >= self._notBefore:
+            found = heapq.nsmallest(
+                _CANDIDATES, {id(o): (o.lastUsed, id(o), o) for o in self._owners.values()}.values()
+            )
+            self._unused = [(used, owner) for used, _, owner in reversed(found) if used <= latest]
+            if found and not self._unused:
+                self._notBefore = found[0][0] + EVICT_IDLE
+        while self._unused:
+            used, owner = self._unused.pop()
+            if owner.isOpen and owner.lastUsed == used:
+                owner.evict()
+                return self.open < self._maxSockets
+        return False
 
 
 def _withoutScope(address: Any) -> tuple[str, int]:

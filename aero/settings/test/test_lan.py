@@ -39,7 +39,7 @@ class LANSettingsTests(SynchronousTestCase):
         """
         found = lan()
         self.assertEqual(found.maxFlows, 256)
-        self.assertEqual(found.flowIdle, 60.0)
+        self.assertEqual(found.flowIdle, 300.0)
         self.assertEqual(found.maxConnections, 1_024)
         self.assertEqual(found.maxPendingDNS, 1_024)
         self.assertEqual(found.maxDNSCacheEntries, 10_000)
@@ -58,6 +58,26 @@ class LANSettingsTests(SynchronousTestCase):
         self.assertEqual(lan(AERO_L2_DNS_LOOKUP_TIMEOUT_MS="999999").lookupTimeout, 60.0)
         self.assertEqual(lan(AERO_L2_MAX_UDP_FLOWS_PER_TUNNEL="70000").maxFlows, 65_535)
         self.assertEqual(lan(AERO_L2_UDP_FLOW_IDLE_TIMEOUT_MS="99999999999").flowIdle, 86_400.0)
+
+    def test_flowIdle(self) -> None:
+        """
+        Flows live for two minutes at least, or for ever (RFC 4787 section 4.3).
+        """
+        name = "AERO_L2_UDP_FLOW_IDLE_TIMEOUT_MS"
+        for value, expected in (("0", 0.0), ("120000", 120.0), ("300000", 300.0)):
+            self.assertEqual(lan(**{name: value}).flowIdle, expected)
+        for value in ("1", "60000", "119999"):
+            with self.assertRaisesRegex(ConfigurationError, f"{name}.*{value}.*120000 or more"):
+                lan(**{name: value})
+
+    def test_dnsAddress(self) -> None:
+        """
+        The further address of the DNS is an address, off, or the usual one.
+        """
+        for value, expected in (("", None), ("off", 0), ("OFF", 0), ("10.0.2.9", 0x0A000209)):
+            self.assertEqual(lan(AERO_L2_DNS_ADDRESS=value).dnsAddress, expected)
+        with self.assertRaisesRegex(ConfigurationError, "AERO_L2_DNS_ADDRESS.*none.*or off"):
+            lan(AERO_L2_DNS_ADDRESS="none")
 
     def test_sendBuffer(self) -> None:
         """

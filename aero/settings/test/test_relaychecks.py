@@ -58,7 +58,7 @@ class DefaultsTests(RelaySettingsCase):
         self.assertEqual((signal.gatheringTimeout, signal.relayShutdown), (2, 15))
         self.assertEqual((udp.udpIdle, udp.udpPing), (60, 20))
         self.assertEqual((udp.maxPayload, udp.readBuffer, udp.sendQueue), (1_200, 1_201, 1_048_576))
-        self.assertEqual((udp.maxBindings, udp.bindingIdle, udp.remoteIdle), (128, 60, 60))
+        self.assertEqual((udp.maxBindings, udp.bindingIdle, udp.remoteIdle), (128, 300, 300))
         self.assertEqual((udp.maxRemotes, udp.inboundFilter), (1_024, "address_and_port"))
         self.assertEqual((udp.maxPPS, udp.maxBPS, udp.maxClientBPS), (0, 0, 0))
         self.assertEqual((udp.maxDestinationBuckets, udp.maxUniqueDestinations), (1_024, 0))
@@ -155,7 +155,7 @@ class RowTests(RelaySettingsCase):
         """
         for name, *values in (
             ("SESSION_PREALLOC_TTL", "0s", "x"),
-            ("UDP_BINDING_IDLE_TIMEOUT", "0s", "-1s"),
+            ("UDP_BINDING_IDLE_TIMEOUT", "0s", "-1s", "60s", "1m59s"),
             ("UDP_REMOTE_ALLOWLIST_IDLE_TIMEOUT", "nope", "0s", "-1s"),
             ("MAX_ALLOWED_REMOTES_PER_BINDING", "nope", "0"),
             ("UDP_INBOUND_FILTER_MODE", "some"),
@@ -257,8 +257,8 @@ class CheckTests(RelaySettingsCase):
         """
         Remotes are remembered as long as their guest port, unless said otherwise.
         """
-        binding = {"UDP_BINDING_IDLE_TIMEOUT": "10s"}
-        self.assertEqual(self.good(**binding).udp.remoteIdle, 10)
+        binding = {"UDP_BINDING_IDLE_TIMEOUT": "2m"}
+        self.assertEqual(self.good(**binding).udp.remoteIdle, 120)
         found = self.good(**binding, UDP_REMOTE_ALLOWLIST_IDLE_TIMEOUT="30s")
         self.assertEqual(found.udp.remoteIdle, 30)
 

@@ -91,7 +91,7 @@ class TCPTable:
         secret: bytes,
         now: float,
         emitEvent: Callable[[Event], None],
-        sendICMP: Callable[[int, int, bytes], None],
+        sendICMP: Callable[[int, int, bytes, int], None],
         drop: Callable[[str], None],
     ) -> None:
         """
@@ -177,9 +177,10 @@ class TCPTable:
         elif isinstance(command, CloseTCP):
             connection.close()
         elif isinstance(command, RejectTCP):
-            refusal = _REFUSALS.get(command.reason)
+            told = command.kind, command.code
+            refusal = told if command.kind else _REFUSALS.get(command.reason)
             if refusal is not None and connection.held:
-                self._sendICMP(refusal[0], refusal[1], connection.syn)
+                self._sendICMP(*refusal, connection.syn, command.teller)
             connection.reset("rejected", now)
         else:
             connection.reset("aborted", now)

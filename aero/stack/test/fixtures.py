@@ -39,7 +39,7 @@ class ScriptedTable(TCPTable):
     def __init__(self, config: StackConfig, **others: Any) -> None:
         super().__init__(config, **others)
         self.connections = 0
-        self.sendICMP: Callable[[int, int, bytes], None] = others["sendICMP"]
+        self.sendICMP: Callable[[int, int, bytes, int], None] = others["sendICMP"]
         self.emitEvent: Callable[[Event], None] = others["emitEvent"]
         self.segments: list[tuple[bytes, int, int, int, int, float]] = []
         self.commands: list[Command] = []

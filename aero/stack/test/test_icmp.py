@@ -142,7 +142,7 @@ class ErrorsSentTests(SynchronousTestCase):
         """
         self.guest.send(TCP(sport=1_025, dport=80, flags="S"))
         ((packet, *_),) = self.guest.table.segments
-        self.guest.table.sendICMP(3, 13, packet)
+        self.guest.table.sendICMP(3, 13, packet, 0)
         frame = self.guest.frame()
         self.assertEqual((frame[ICMP].type, frame[ICMP].code), (3, 13))
         self.assertEqual((frame[TCPerror].sport, frame[TCPerror].dport), (1_025, 80))

@@ -292,6 +292,7 @@ class UDPSession:
             maxPacket=settings.readBuffer,
             protocol=self.bindingProtocol,
             share=self._sockets,
+            evicted=lambda: self._close(guestPort, "evicted"),
         )
 
     def _used(self, binding: UDPBinding) -> None:

@@ -5,6 +5,7 @@ Tests for L{aero.wire.dhcpv4}.
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from scapy.layers.dhcp import BOOTP, DHCP
 from twisted.trial.unittest import SynchronousTestCase
@@ -32,7 +33,7 @@ def message(options: dict[int, bytes], **fields: int) -> dhcp.Message:
     """
     A message with some options.
     """
-    plain = {"op": 2, "xid": 7, "secs": 0, "flags": 0, "ciaddr": 0, "yiaddr": 0}
+    plain: dict[str, Any] = {"op": 2, "xid": 7, "secs": 0, "flags": 0, "ciaddr": 0, "yiaddr": 0}
     plain |= {"siaddr": 0, "giaddr": 0} | fields
     return dhcp.Message(**plain, hardwareAddress=MAC, options=options)
 
@@ -100,8 +101,8 @@ class ParseTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        Neither request nor reply, another kind of network, no cookie, no message type or one
-        that does not exist: refused.
+        Neither request nor reply, another kind of network, no message type in a message that is
+        shorter than those of BOOTP, or one that does not exist: refused.
         """
         for offset, byte in ((0, 3), (1, 6), (2, 8), (236, 0), (242, 0), (242, 9), (241, 0)):
             wrong = bytearray(DISCOVER)
@@ -109,6 +110,27 @@ class ParseTests(SynchronousTestCase):
             self.assertRaises(DecodeError, dhcp.parse, bytes(wrong))
         self.assertRaises(DecodeError, dhcp.parse, withOptions(b"\xff"))
         self.assertRaises(DecodeError, dhcp.parse, withOptions(b"\x35\x02\x01\x01\xff"))
+
+    def test_bootp(self) -> None:
+        """
+        A message of BOOTP has no type, and options only with the cookie (RFC 1534 section 2);
+        another cookie is none. It has 300 bytes at least.
+        """
+        hostName = b"\x0c\x03old\xff"
+        for vendor, cookie, options in (
+            (b"", False, {}),
+            (b"STAN" + hostName, False, {}),
+            (DISCOVER[236:240] + hostName, True, {dhcp.HOST_NAME: b"old"}),
+            (DISCOVER[236:240], True, {}),
+        ):
+            whole = DISCOVER[:44] + b"server\0x".ljust(192, b"\0") + vendor.ljust(64, b"\0")
+            for data in (whole, whole + bytes(7)):
+                found = dhcp.parse(data)
+                self.assertEqual((found.kind, found.cookie), (dhcp.BOOTP, cookie))
+                self.assertEqual((found.options, found.serverName), (options, b"server"))
+            for length in range(300):
+                self.assertRaises(DecodeError, dhcp.parse, whole[:length])
+        self.assertRaises(DecodeError, dhcp.parse, withOptions(b"\x0c\x40".ljust(60, b"\0")))
 
     def test_overload(self) -> None:
         """
@@ -227,6 +249,28 @@ class BuildTests(SynchronousTestCase):
         """
         whole = {53: b"\x02", **options}
         self.assertEqual(dict(dhcp.parse(dhcp.build(message(whole))).options), whole)
+
+
+class BuildBOOTPTests(SynchronousTestCase):
+    """
+    Writing messages of BOOTP.
+    """
+
+    def test_sizes(self) -> None:
+        """
+        They have 300 bytes with whatever options, of which those come that have room; without
+        the cookie there are none.
+        """
+        options = {1: bytes(4), 12: bytes(50), 15: b"lab", 3: bytes(4)}
+        made = dhcp.Message(2, 7, 0, 0, 0, 9, 8, 0, MAC, options)
+        data = dhcp.buildBOOTP(made)
+        found = dhcp.parse(data)
+        self.assertEqual((len(data), found.kind), (300, dhcp.BOOTP))
+        self.assertEqual(found.options, {1: bytes(4), 12: bytes(50)})
+        self.assertEqual((found.yiaddr, found.hardwareAddress), (9, MAC))
+        bare = dhcp.buildBOOTP(made._replace(cookie=False))
+        self.assertEqual((len(bare), bare[44:]), (300, bytes(256)))
+        self.assertEqual(bare[:44], data[:44])
 
 
 class ValueTests(SynchronousTestCase):

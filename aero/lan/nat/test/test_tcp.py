@@ -4,19 +4,24 @@ Tests for L{aero.lan.nat.tcp} and L{aero.lan.nat.outside}.
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from twisted.internet import error
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from aero.errors import Refused
 from aero.lan.factory import LANFactory
+from aero.lan.nat.outside import Way
 from aero.lan.nat.tcp import NATFactory, NATProtocol
 from aero.metrics import lan as rows
+from aero.net.errorqueue import SocketError
+from aero.net.happyeyeballs import DialFailed
 from aero.policy.forwards import Forward
 from aero.testing.guest import GuestTCP
 from aero.testing.lan import LANRig
+from aero.testing.packets import ICMP, readPacket
 
 TARGET = "93.184.215.14"
 
@@ -176,6 +181,26 @@ class NATTests(SynchronousTestCase):
         self.assertEqual(guest.log[0].acknowledgment, 5_001)
         self.assertEqual(self.value(rows.L2_TCP_CONNECT_FAILED), 1)
         self.assertEqual(self.value(rows.L2_TCP_ACTIVE), 0)
+
+    def test_router(self) -> None:
+        """
+        What a router says about the SYN to the target gets to the guest from that router while
+        the guest's SYN waits, and a route of this system that prohibits is told by the gateway.
+        """
+        told = SocketError(errno.EHOSTUNREACH, 3, 10, 0xC6336401)
+        for problem, expected in (
+            (told, ("198.51.100.1", 3, 10)),
+            (SocketError(errno.EACCES), ("10.0.2.2", 3, 13)),
+            (SocketError(errno.EINVAL), ("10.0.2.2", 3, 1)),
+        ):
+            self.rig.guest.frames.clear()
+            failed = DialFailed("unreachable", problem)
+            self.patch(Way, "connect", lambda way, protocol, failed=failed: fail(failed))
+            self.rig.guest.connect(TARGET, 80)
+            self.rig.settle()
+            errors = [readPacket(each) for each in self.rig.guest.frames if each[23] == ICMP]
+            found = [(each.source, *each.payload[:2]) for each in errors]
+            self.assertEqual(found, [expected])
 
     def test_refusedByPolicy(self) -> None:
         """

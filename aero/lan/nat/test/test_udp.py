@@ -169,6 +169,44 @@ class FlowTests(SynchronousTestCase):
         rig.lan.stop()
         self.assertEqual(rig.reactor.getDelayedCalls(), [])
 
+    def test_idleDNS(self) -> None:
+        """
+        A flow to the port of DNS ends after half a minute, beside others that go on.
+        """
+        rig = self.rigFor()
+        self.send(5_000)
+        rig.reactor.advance(10)
+        self.send(5_001, (REMOTE[0], 53))
+        self.send(5_002, (OTHER[0], 53))
+        rig.reactor.advance(20)
+        self.deliver(b"late", (OTHER[0], 53), 2)
+        rig.reactor.advance(9)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 3)
+        rig.reactor.advance(1.1)
+        self.assertEqual([each.closed for each in rig.network.sockets], [False, True, False])
+        rig.reactor.advance(20)
+        self.assertEqual([each.closed for each in rig.network.sockets], [False, True, True])
+        rig.reactor.advance(238)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 1)
+        rig.reactor.advance(2)
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 0)
+
+    def test_socketEvicted(self) -> None:
+        """
+        Where the system has no socket left, the guest's longest silent flow gives up its own.
+        """
+        rig = self.rigFor()
+        self.send(5_000)
+        self.send(5_001)
+        families, rig.network.families = set(rig.network.families), set()
+        self.send(5_002)
+        self.assertEqual(self.value(rows.L2_UDP_SEND_FAILED), 1)
+        rig.reactor.advance(6)
+        rig.network.sockets[0].close = lambda: rig.network.families.update(families)  # type: ignore[method-assign]
+        self.send(5_003)
+        self.assertEqual(self.value(rows.UDP_EVICTED), 1)
+        self.assertEqual(rig.network.sockets[-1].sent, [(b"ping", REMOTE)])
+
     def test_neverIdle(self) -> None:
         """
         Without an idle time flows stay.
@@ -306,6 +344,73 @@ class FlowTests(SynchronousTestCase):
         self.deliver(b"other lives", OTHER)
         self.assertEqual(self.got(), [(OTHER, 5_000, b"other lives")])
 
+    def test_routers(self) -> None:
+        """
+        The error of a router gets to the guest from that router, with the guest's datagram
+        quoted, and the flow goes on (RFC 5508 REQ-4, RFC 4787 REQ-12). What an earlier datagram
+        had is taken from the error itself.
+        """
+        rig = self.rigFor()
+        self.send(5_000, data=b"earlier one")
+        self.send(5_000, data=b"latest")
+        told = [
+            (11, 0, "198.51.100.1", b"lat"),
+            (3, 13, "198.51.100.2", b"earlier"),
+            (3, 1, "10.0.2.9", b""),
+            (3, 3, "127.0.0.1", b"latest"),
+        ]
+
+        def recvmsg(size: int, extra: int, flags: int) -> Any:
+            if not told:
+                raise BlockingIOError
+            kind, code, router, quoted = told.pop(0)
+            error = struct.pack("=IBBBBII", errno.EHOSTUNREACH, 2, kind, code, 0, 0, 0)
+            error += struct.pack("=H", socket.AF_INET) + b"\0\0" + socket.inet_aton(router)
+            return quoted, [(socket.IPPROTO_IP, 11, error + bytes(8))], flags, REMOTE
+
+        made: Any = rig.network.sockets[0]
+        made.recvmsg = recvmsg
+        rig.network.deliver(0)
+        rig.settle()
+        errors = [readPacket(frame) for frame in rig.guest.frames if frame[23] == ICMP]
+        self.assertEqual(
+            [(each.source, *each.payload[:2]) for each in errors],
+            [
+                ("198.51.100.1", 11, 0),
+                ("198.51.100.2", 3, 13),
+                ("10.0.2.2", 3, 1),
+                (REMOTE[0], 3, 3),
+            ],
+        )
+        quotes = [quoted for _, _, quoted in rig.guest.errors]
+        for quoted in quotes:
+            self.assertEqual(quoted[20:24], b"\x13\x88\x0f\xa0")
+        self.assertEqual(
+            [quoted[28:] for quoted in quotes], [b"latest", b"earlier", b"latest", b"latest"]
+        )
+        self.assertNotEqual(quotes[0][26:28], b"\0\0")
+        self.assertEqual(self.value(rows.L2_UDP_ACTIVE), 1)
+
+    def test_hops(self) -> None:
+        """
+        The TTL of the guest is carried out, less the gateway's hop; at 1 the gateway answers.
+        """
+        rig = self.rigFor()
+        guest = rig.guest
+        guest.askForLease()
+        for ttl in (64, 64, 3, 2, 1):
+            datagram = guest._datagram(guest.address, 5_000, *REMOTE, b"probe")
+            guest.send(
+                ipFrame(
+                    guest.gatewayMAC, guest.mac, guest.address, REMOTE[0], UDP, datagram, ttl=ttl
+                )
+            )
+            rig.settle()
+        made: Any = rig.network.sockets[0]
+        hops = [value for level, name, value in made.options if name == 2]
+        self.assertEqual((hops, len(made.sent)), ([63, 2, 1], 4))
+        self.assertEqual([error[:2] for error in guest.errors], [(11, 0)])
+
     def test_tooLong(self) -> None:
         """
         A datagram that may not be cut and is too long for the way out is answered with how long
@@ -315,7 +420,7 @@ class FlowTests(SynchronousTestCase):
         rig = self.rigFor()
         self.send(5_000, data=bytes(1_400))
         made: Any = rig.network.sockets[0]
-        self.assertEqual(made.options, [(socket.IPPROTO_IP, 10, 2)])
+        self.assertEqual(made.options, [(socket.IPPROTO_IP, 10, 2), (socket.IPPROTO_IP, 2, 63)])
         told: list[Any] = []
 
         def recvmsg(size: int, extra: int, flags: int) -> Any:

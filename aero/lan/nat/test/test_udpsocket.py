@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from aero.lan.nat.udpsocket import OutsideSocket, ephemeralPorts
+from aero.net.errorqueue import SocketError
 
 PEER = ("192.0.2.1", 7)
 
@@ -96,9 +97,9 @@ class OutsideSocketTests(SynchronousTestCase):
             raise RuntimeError("bad")
         self.told.append((data, address))
 
-    def datagramRefused(self, address: tuple[str, int], error: int, mtu: int) -> None:
-        told = (errno.errorcode[error], address)
-        self.told.append((*told, mtu) if mtu else told)
+    def datagramRefused(self, address: tuple[str, int], error: SocketError) -> None:
+        told = (errno.errorcode[error.error], address)
+        self.told.append((*told, error.mtu) if error.mtu else told)
 
     def test_interface(self) -> None:
         """
@@ -123,7 +124,7 @@ class OutsideSocketTests(SynchronousTestCase):
         One that it refuses is, by number.
         """
         for number in (errno.ENETUNREACH, errno.EACCES):
-            self.made.failing = [OSError(number, os.strerror(number))]
+            self.made.failing = [OSError(number, os.strerror(number)) for _ in range(2)]
             self.assertEqual(self.socket.send(b"x", PEER), number)
         self.assertEqual(self.made.sent, [])
 
@@ -156,7 +157,7 @@ class OutsideSocketTests(SynchronousTestCase):
         other datagram.
         """
         tooLong = OSError(errno.EMSGSIZE, "Message too long")
-        self.made.failing = [tooLong, tooLong]
+        self.made.failing = [tooLong] * 3
         self.made.errors = [refusal(errno.EMSGSIZE, (PEER[0], 0), origin=1, mtu=1_400)]
         self.assertEqual(self.socket.send(b"x", PEER, True), errno.EMSGSIZE)
         self.assertEqual((self.socket.mtu, self.told, self.made.sent), (1_400, [], []))

@@ -167,7 +167,7 @@ class LeaseTests(SynchronousTestCase):
     def test_declineAll(self) -> None:
         """
         However often it declines, a client is offered an address of the network other than
-        the gateway's.
+        the gateway's two.
         """
         seen = set()
         for _ in range(300):
@@ -175,8 +175,8 @@ class LeaseTests(SynchronousTestCase):
             offered = self.answers()[0][1]
             seen.add(offered)
             self.guest.sendDHCP(DECLINE, [(50, packed(offered)), (54, GATEWAY)])
-        self.assertEqual(len(seen), 253)
-        self.assertNotIn("10.0.2.2", seen)
+        self.assertEqual(len(seen), 252)
+        self.assertEqual(seen & {"10.0.2.2", "10.0.2.3"}, set())
 
     def test_owned(self) -> None:
         """
@@ -260,6 +260,94 @@ class LeaseTests(SynchronousTestCase):
             self.guest.sendDHCP(kind)
         self.assertEqual(self.answers(), [])
         self.assertEqual(self.rig.metrics.value(rows.DHCP, "malformed"), 1)
+
+
+class BOOTPTests(SynchronousTestCase):
+    """
+    Clients of BOOTP (RFC 951, RFC 1534, RFC 1542).
+    """
+
+    cookie = b"\x63\x82\x53\x63"
+
+    def setUp(self) -> None:
+        self.rig = LANRig(hostName="emulator")
+        self.guest = self.rig.guest
+
+    def replies(self) -> list[tuple[bytes, dict[int, bytes]]]:
+        found, self.guest.bootReplies = self.guest.bootReplies, []
+        self.assertEqual(self.guest.offers, [])
+        return found
+
+    def test_withoutCookie(self) -> None:
+        """
+        A client without the cookie gets its address in a message of 300 bytes without options, by
+        broadcast and by unicast, whether it can take unicast or not.
+        """
+        for flags in (0, 0x8000):
+            self.guest.frames.clear()
+            self.guest.sendBOOTP(flags=flags)
+            (data, options), again = self.replies()
+            self.assertEqual((len(data), options, again), (300, {}, (data, {})))
+            self.assertEqual(data[:4], b"\2\1\6\0")
+            self.assertEqual(
+                data[10:28], flags.to_bytes(2, "big") + bytes(4) + GUEST + GATEWAY + bytes(4)
+            )
+            self.assertEqual(data[44:], bytes(256))
+            places = [readPacket(each).destination for each in self.guest.frames]
+            self.assertEqual(places, ["255.255.255.255", "10.0.2.15"])
+        self.assertEqual(self.rig.metrics.value(rows.DHCP, "bootp"), 2)
+        self.assertEqual(self.rig.metrics.value(rows.DHCP, "bootreply"), 2)
+
+    def test_withCookie(self) -> None:
+        """
+        One with the cookie gets the vendor options too, and none that are DHCP's alone.
+        """
+        self.guest.sendBOOTP(self.cookie + b"\xff")
+        data, options = self.replies()[0]
+        self.assertEqual(len(data), 300)
+        self.assertEqual(list(options), [1, 3, 6, 12, 28, 26])
+        self.assertEqual((options[3], options[6], options[12]), (GATEWAY, GATEWAY, b"emulator"))
+
+    def test_lease(self) -> None:
+        """
+        The lease lasts as long as the LAN, because such a client never renews.
+        """
+        self.guest.sendBOOTP(self.cookie + b"\x0c\x03old\xff")
+        self.rig.reactor.advance(1_000_000)
+        lease = self.rig.lan.lease
+        assert lease is not None
+        self.assertEqual((lease.address, lease.hostName), (0x0A00020F, "old"))
+        self.assertEqual(lease.hardwareAddress, self.guest.mac)
+
+    def test_hasAddress(self) -> None:
+        """
+        A client that knows its address is answered there, and given none.
+        """
+        self.guest.address = "10.0.2.77"
+        self.guest.sendBOOTP(ciaddr="10.0.2.77")
+        ((data, _),) = self.replies()
+        self.assertEqual(data[12:24], packed("10.0.2.77") + bytes(4) + GATEWAY)
+        self.assertEqual(readPacket(self.guest.frames[-1]).destination, "10.0.2.77")
+        self.assertIsNone(self.rig.lan.lease)
+
+    def test_files(self) -> None:
+        """
+        A client that wants a boot file gets an address and no file; one that asks another server
+        by name gets nothing.
+        """
+        self.guest.sendBOOTP(file=b"kernel")
+        self.assertEqual(self.replies()[0][0][44:236], bytes(192))
+        self.guest.sendBOOTP(sname=b"other")
+        self.assertEqual(self.replies(), [])
+
+    def test_nothingFree(self) -> None:
+        """
+        Where the LAN answers for every address, there is no answer.
+        """
+        stack: Any = self.rig.lan.driver.stack
+        stack.addresses.owned.update(range(0x0A000200, 0x0A000300))
+        self.guest.sendBOOTP()
+        self.assertEqual(self.replies(), [])
 
 
 class OptionTests(SynchronousTestCase):

@@ -35,7 +35,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_otherTypes(self) -> None:
         """
-        Other types are passed on as they are; AAAA is answered with nothing, and not asked.
+        Other types are passed on as they are.
         """
         rig = DNSRig()
         for rtype, data in (
@@ -46,10 +46,42 @@ class AnswerTests(SynchronousTestCase):
             rig.ask("example.com", rtype)
             rig.upstream(f"example.com. 60 {rtype} {data}")
             self.assertEqual(rig.answer().answer[0].to_text(), f"example.com. 60 IN {rtype} {data}")
-        rig.ask("example.com", "AAAA")
-        message = rig.answer()
-        self.assertEqual((message.rcode(), message.answer), (dns.rcode.NOERROR, []))
         self.assertEqual(len(rig.dns.queries), 3)
+
+    def test_noIPv6(self) -> None:
+        """
+        AAAA of a name that exists is nothing, of one that does not is that (RFC 8020), and what
+        nobody can tell is that; A is asked, once for both.
+        """
+        rig = DNSRig()
+        rig.ask("www.example.com", "AAAA")
+        rig.upstream(f"www.example.com. 60 A {PUBLIC}")
+        self.assertEqual(rig.dns.queries[0][0].qtype, 1)
+        for _ in range(2):
+            message = rig.answer()
+            self.assertEqual((message.rcode(), message.answer), (dns.rcode.NOERROR, []))
+            self.assertEqual(message.question[0].rdtype, 28)
+            rig.ask("www.example.com", "AAAA")
+        rig.answer()
+        rig.ask("www.example.com")
+        self.assertEqual(addressesIn(rig.answer()), [PUBLIC])
+        self.assertEqual(len(rig.dns.queries), 1)
+        for rcode in (dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL, dns.rcode.NOERROR):
+            for options in ({}, {"use_edns": 0}):
+                rig.ask("other.example.com", "AAAA", **options)
+                rig.upstream(rcode=rcode)
+                message = rig.answer()
+                self.assertEqual((message.rcode(), message.answer), (rcode, []))
+                self.assertEqual(str(message.question[0]), "other.example.com. IN AAAA")
+
+    def test_noIPv6Refused(self) -> None:
+        """
+        A name all of whose addresses are refused does not exist for AAAA either.
+        """
+        rig = DNSRig()
+        rig.ask("inside.example.com", "AAAA")
+        rig.upstream("inside.example.com. 60 A 192.168.1.1")
+        self.assertEqual(rig.answer().rcode(), dns.rcode.NXDOMAIN)
 
     def test_otherQuestions(self) -> None:
         """

@@ -14,7 +14,7 @@ from aero.lan.services.ping import MAX_SOCKETS, Pings
 from aero.metrics import lan as rows
 from aero.stack.events import EchoRequested
 from aero.testing.lan import LANRig
-from aero.testing.packets import packed
+from aero.testing.packets import packed, readPacket
 
 REMOTE = "93.184.215.14"
 
@@ -29,6 +29,7 @@ class PingSocket:
         self.ttl = 0
         self.closed = False
         self.waiting: list[tuple[bytes, str, int]] = []
+        self.errors: list[Any] = []
         self.refuses = False
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
@@ -39,7 +40,11 @@ class PingSocket:
             raise OSError("no")
         self.sent.append((message, address))
 
-    def recvmsg(self, size: int, extra: int) -> Any:
+    def recvmsg(self, size: int, extra: int, flags: int = 0) -> Any:
+        if flags:
+            if not self.errors:
+                raise BlockingIOError
+            return self.errors.pop(0)
         if not self.waiting:
             raise BlockingIOError
         message, source, ttl = self.waiting.pop(0)
@@ -120,6 +125,32 @@ class PingTests(SynchronousTestCase):
             self.rig.reactor.advance(0)
         self.assertLess(len(self.rig.guest.errors), 110)
         self.assertGreater(self.rig.metrics.value(rows.REFUSALS, "ping", "private"), 110)
+
+    def test_routers(self) -> None:
+        """
+        The error of a router gets to the guest from that router, with the ping that it is about;
+        one that does not say which, or is no error, does not.
+        """
+        self.rig.guest.ping(REMOTE, 3, b"are you there?", ttl=3)
+        ping = b"\x08\0\0\0\x99\x99\0\3are you"
+        for kind, code, quoted in (
+            (11, 0, ping),
+            (11, 0, ping[:7]),
+            (3, 1, b"\0" + ping[1:]),
+            (5, 1, ping),
+        ):
+            told = struct.pack("=IBBBBII", 113, 2, kind, code, 0, 0, 0)
+            told += struct.pack("=H", socket.AF_INET) + b"\0\0" + packed("198.51.100.1") + bytes(8)
+            entry = quoted, [(socket.IPPROTO_IP, 11, told)], 0x2000, (REMOTE, 0)
+            self.sockets[0].errors.append(entry)
+        for reader in self.rig.reactor.getReaders():
+            reader.doRead()
+        self.rig.settle()
+        ((kind, code, quoted),) = self.rig.guest.errors
+        self.assertEqual((kind, code, self.count("failed")), (11, 0, 1))
+        self.assertEqual(quoted[12:20], packed("10.0.2.15") + packed(REMOTE))
+        self.assertEqual(quoted[26:], b"\0\3are you")
+        self.assertEqual(readPacket(self.rig.guest.frames[-1]).source, "198.51.100.1")
 
     def test_limited(self) -> None:
         """

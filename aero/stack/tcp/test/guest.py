@@ -126,7 +126,7 @@ class ScriptedGuest:
             secret=b"a secret of tests",
             now=self.now,
             emitEvent=self.events.append,
-            sendICMP=lambda kind, code, packet: self.icmp.append((kind, code, packet)),
+            sendICMP=lambda kind, code, packet, teller: self.icmp.append((kind, code, packet)),
             drop=lambda reason: self.drops.update([reason]),
         )
         self.port = GUEST_PORT

@@ -55,7 +55,7 @@ class Side:
             secret=secret,
             now=shift,
             emitEvent=self.events.append,
-            sendICMP=lambda kind, code, packet: None,
+            sendICMP=lambda kind, code, packet, teller: None,
             drop=lambda reason: self.drops.update([reason]),
         )
         self.stream = stream

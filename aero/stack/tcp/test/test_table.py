@@ -112,6 +112,16 @@ class OpenTests(SynchronousTestCase):
             self.assertEqual(guest.icmp, [(3, code, packet)])
             self.assertEqual(guest.one().flags, "RA")
 
+    def test_errorInTime(self) -> None:
+        """
+        A refusal that has an ICMP error of its own gets that one.
+        """
+        guest = ScriptedGuest()
+        packet = guest.packet("S", acknowledgment=0, options=mss(1460))
+        guest.sendPacket(packet)
+        guest.apply(RejectTCP(1, "unreachable", 11, 0, 0xC6336401))
+        self.assertEqual(guest.icmp, [(11, 0, packet)])
+
     def test_rejectedLate(self) -> None:
         """
         A refusal after the SYN was answered resets the connection with the numbers it has.

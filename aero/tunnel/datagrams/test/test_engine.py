@@ -284,6 +284,29 @@ class BindingTests(SessionTestCase):
         self.network.deliver(2, (b"y", A))
         self.assertEqual(self.sink.messages, [encode(1, 1, V4, 53, b"y")])
 
+    def test_makesRoom(self) -> None:
+        """
+        Where all sockets of the process are in use, the guest port that was unused for longest
+        gives its up, after a few seconds; its guest port gets a new one when it is used again.
+        """
+        session = self.start(maxSockets=2)
+        self.send(1)
+        self.reactor.advance(1)
+        self.send(2)
+        self.reactor.advance(3)
+        self.send(3)
+        self.assertEqual((session.bindings, self.drops()), ((1, 2), {"too_many_bindings": 1}))
+        self.reactor.advance(1.5)
+        self.send(3)
+        self.assertEqual((session.bindings, self.ports.open), ((2, 3), 2))
+        self.send(1)
+        self.assertEqual(session.bindings, (2, 3))
+        self.reactor.advance(6)
+        self.send(2)
+        self.send(1)
+        self.assertEqual((session.bindings, self.ports.open), ((2, 1), 2))
+        self.assertEqual(self.metrics.value(rows.BINDINGS_CLOSED, "evicted"), 2)
+
     def test_idle(self) -> None:
         """
         An unused binding is closed, one in use is not.
