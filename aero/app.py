@@ -255,6 +255,7 @@ class Aero(Parts):
         if source is not None and self.isEdge and not server.httpsPort:
             raise ConfigurationError("--https-port", "0", "expected a port: nothing would listen")
         listeners = list(self._listeners(source))
+        self.interfaces.look()
         if source is not None:
             source.start()
         return ServerProcess(
@@ -263,7 +264,7 @@ class Aero(Parts):
             log=self.observer(log) if log else None,
             listeners=listeners,
             drainables=[_Draining(self.endpoints, self.frontEnd), *self.services, self.site],
-            drainStarted=self._drainStarted,
+            drainStarted=self.readiness.drain,
             reload=lambda: source.reload() if source is not None else None,
             stopped=self._stopped,
             notices=tuple(self._notices()),
@@ -340,6 +341,7 @@ class Aero(Parts):
         """
         Everything listens: tell the supervisor, or standard output where there is none.
         """
+        self.interfaces.start()
         lines = list(self._readyLines(listener))
         if self.member is None:
             self.fleet.start()
@@ -457,15 +459,13 @@ class Aero(Parts):
         for service in self.services:
             yield from service.notices()
 
-    def _drainStarted(self) -> None:
-        self.readiness.drain()
-
     def _stopped(self) -> None:
         if self.certificates is not None:
             self.certificates.stop()
         for service in self.services:
             service.stop()
         self.fleet.stop()
+        self.interfaces.stop()
         close = getattr(self.frontEnd, "close", None)
         if close is not None:
             close()

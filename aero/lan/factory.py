@@ -11,7 +11,7 @@ put services of your own into every LAN::
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, ClassVar
+from typing import Any, Callable, ClassVar, Collection
 
 from twisted.logger import Logger
 
@@ -24,6 +24,7 @@ from aero.policy.forwards import ForwardMap
 from aero.policy.guestegress import DomainRules, GuestEgress, GuestRules
 from aero.policy.hosts import HostPatterns
 from aero.policy.profiles import PROFILES, Profile
+from aero.policy.reach import OwnAddresses
 from aero.settings.lan import LANSettings
 from aero.settings.lanegress import LANEgressSettings
 from aero.settings.tcp import EgressSettings
@@ -85,6 +86,8 @@ class LANFactory:
         randomness: Callable[[int], bytes] = os.urandom,
         fullAddresses: bool = False,
         openSocket: OpenSocket = openSocket,
+        own: OwnAddresses | None = None,
+        sitePorts: Collection[int] = (),
     ) -> None:
         """
         @param dns: Answers the questions of guests.
@@ -94,11 +97,13 @@ class LANFactory:
         @param maxFrame: Bytes of one Ethernet frame that a tunnel carries.
         @param fullAddresses: Whether the log has whole addresses.
         @param openSocket: Makes UDP sockets; a replacement for tests.
+        @param own: The addresses of this machine.
+        @param sitePorts: TCP ports that guests may reach at public addresses of this machine.
         @raise ConfigurationError: The settings contradict each other.
         """
         self.settings = settings
         self.plan = networkPlan(settings, maxFrame)
-        self.rules = guestRules(lanEgress, egress, self.plan)
+        self.rules = guestRules(lanEgress, egress, self.plan, own, sitePorts)
         self.lans: set[LAN] = set()
         metrics.beforeExposition(self._publish)
         self._reactor = reactor
@@ -118,6 +123,8 @@ class LANFactory:
             forwards=settings.tcpForwards,
             allowPrivate=lanEgress.allowPrivateAddresses,
             connectTimeout=settings.connectTimeout,
+            own=own,
+            sitePorts=sitePorts,
         )
         self._udpForwards = ForwardMap(settings.udpForwards)
         self._preserved = {
@@ -286,7 +293,11 @@ def stackConfig(settings: LANSettings, plan: NetworkPlan) -> StackConfig:
 
 
 def guestRules(
-    guests: LANEgressSettings, everybody: EgressSettings, plan: NetworkPlan
+    guests: LANEgressSettings,
+    everybody: EgressSettings,
+    plan: NetworkPlan,
+    own: OwnAddresses | None = None,
+    sitePorts: Collection[int] = (),
 ) -> GuestRules:
     """
     What the operator says about guests: what is said of them counts; where nothing is, what is
@@ -310,4 +321,6 @@ def guestRules(
         nameMemory=guests.nameMemory,
         maxRemembered=guests.maxRememberedAddresses,
         newPerSecond=guests.newPerSecond,
+        own=own,
+        sitePorts=sitePorts,
     )

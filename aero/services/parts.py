@@ -22,14 +22,11 @@ from aero.dns.engine import DNSEngine
 from aero.errors import ConfigurationError
 from aero.fleet.workers.member import Member
 from aero.lan.factory import LANFactory
-from aero.metrics import ROWS, Metrics
 from aero.net.dialer import Dialer
 from aero.net.proxied import ProxiedFactory
 from aero.net.resolver import Resolver, SystemResolver
 from aero.net.udp.ports import DatagramPorts
 from aero.policy.clientaddress import ClientAddresses
-from aero.policy.destinations import DestinationPolicy
-from aero.policy.egress import EgressPolicy
 from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
 from aero.settings import Settings, isInternalName
@@ -50,12 +47,13 @@ from aero.ws.handshake import UpgradeGate
 from aero.ws.relaygate import RelayGate
 
 from .fleet import Fleet, sharedStore
+from .policies import PolicyParts
 
 #: The other names of this machine that an internal site answers to.
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
-class Parts:
+class Parts(PolicyParts):
     """
     The parts of one server, as far as more than one service uses them.
 
@@ -87,21 +85,6 @@ class Parts:
 
     # -- what users override
 
-    def makeEgressPolicy(self) -> EgressPolicy:
-        """
-        The policy about targets. It decides before and after a name is resolved, and no
-        endpoint connects to anything that it did not approve.
-        """
-        egress = self.settings.egress
-        return EgressPolicy(
-            profile=egress.profile,
-            allowPrivate=egress.allowPrivate,
-            allowedHosts=egress.allowedHosts,
-            blockedHosts=egress.blockedHosts,
-            requireName=egress.requireName,
-            allowedPorts=egress.allowedPorts,
-        )
-
     def makeResolver(self) -> Resolver:
         """
         What looks up the names of targets: the system's resolver.
@@ -123,20 +106,8 @@ class Parts:
             lanEgress=settings.lanEgress,
             maxFrame=settings.l2.maxFramePayload,
             fullAddresses=settings.server.logFullAddresses,
-        )
-
-    def makeDestinationPolicy(self) -> DestinationPolicy:
-        """
-        The policy about where datagrams of the relay may go.
-        """
-        udp = self.settings.udp
-        return DestinationPolicy(
-            preset=udp.preset,
-            allowPrivate=udp.allowPrivateNetworks,
-            allowNetworks=udp.allowCIDRs,
-            denyNetworks=udp.denyCIDRs,
-            allowPorts=udp.allowUDPPorts,
-            denyPorts=udp.denyUDPPorts,
+            own=self.ownAddresses,
+            sitePorts=(settings.server.httpsPort,) if settings.own.siteForGuests else (),
         )
 
     def makeRelayAuth(self) -> RelayAuth:
@@ -262,13 +233,6 @@ class Parts:
         )
 
     # -- the parts
-
-    @cached_property
-    def metrics(self) -> Metrics:
-        """
-        The live metrics.
-        """
-        return Metrics(ROWS, process=True)
 
     @cached_property
     def state(self) -> StateDirectory:
@@ -398,13 +362,6 @@ class Parts:
         return TunnelSlots(self.settings.tcp, self.metrics, self.fleet.claims)
 
     @cached_property
-    def egressPolicy(self) -> EgressPolicy:
-        """
-        See L{makeEgressPolicy}.
-        """
-        return self.makeEgressPolicy()
-
-    @cached_property
     def dialer(self) -> Dialer:
         """
         Connects to targets: resolve, decide, connect to the address that was decided about.
@@ -514,13 +471,6 @@ class Parts:
             metrics=self.metrics,
             claims=self.fleet.claims,
         )
-
-    @cached_property
-    def destinationPolicy(self) -> DestinationPolicy:
-        """
-        See L{makeDestinationPolicy}.
-        """
-        return self.makeDestinationPolicy()
 
     @cached_property
     def datagramPorts(self) -> DatagramPorts:

@@ -19,6 +19,7 @@ from .images import ImageSettings
 from .l2 import L2Settings
 from .lan import LANSettings
 from .lanegress import LANEgressSettings
+from .own import OwnAddressSettings
 from .relay import RelaySettings
 from .server import ServerSettings
 from .session import SessionSettings
@@ -47,6 +48,7 @@ class Settings:
     images: ImageSettings = dataclasses.field(default_factory=ImageSettings)
     session: SessionSettings = dataclasses.field(default_factory=SessionSettings)
     egress: EgressSettings = dataclasses.field(default_factory=EgressSettings)
+    own: OwnAddressSettings = dataclasses.field(default_factory=OwnAddressSettings)
     tcp: TCPSettings = dataclasses.field(default_factory=TCPSettings)
     dns: DNSSettings = dataclasses.field(default_factory=DNSSettings)
     l2: L2Settings = dataclasses.field(default_factory=L2Settings)
@@ -71,6 +73,7 @@ GROUPS: dict[str, type[Any]] = {
     "images": ImageSettings,
     "session": SessionSettings,
     "egress": EgressSettings,
+    "own": OwnAddressSettings,
     "tcp": TCPSettings,
     "dns": DNSSettings,
     "l2": L2Settings,
