@@ -98,7 +98,7 @@ class InterfacesTests(SynchronousTestCase):
         """
         interfaces = self.make()
         interfaces.start()
-        (reader,) = self.reactor.getReaders()
+        self.assertEqual(len(self.reactor.getReaders()), 1)
         interfaces.stop()
         self.assertEqual(self.reactor.getReaders(), [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
