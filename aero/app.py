@@ -265,6 +265,7 @@ class Aero(Parts):
         publishReadiness(self.readiness, self.metrics)
         self.fleet.answer(OPEN_SESSIONS, lambda: summaryOf(self._tunnels()))
         listeners = list(self._listeners(source))
+        self.interfaces.look()
         if source is not None:
             source.start()
         ending: list[Drainable] = [
@@ -278,7 +279,7 @@ class Aero(Parts):
             log=self.observer(log) if log else None,
             listeners=listeners,
             drainables=[self.deliveries.after(ending)],
-            drainStarted=self._drainStarted,
+            drainStarted=self.readiness.drain,
             reload=lambda: source.reload() if source is not None else None,
             stopped=self._stopped,
             notices=tuple(self._notices()),
@@ -355,6 +356,7 @@ class Aero(Parts):
         """
         Everything listens: tell the supervisor, or standard output where there is none.
         """
+        self.interfaces.start()
         lines = list(self._readyLines(listener))
         if self.member is None:
             self.fleet.start()
@@ -484,15 +486,13 @@ class Aero(Parts):
         for service in self.services:
             yield from service.notices()
 
-    def _drainStarted(self) -> None:
-        self.readiness.drain()
-
     def _stopped(self) -> None:
         if self.certificates is not None:
             self.certificates.stop()
         for service in self.services:
             service.stop()
         self.fleet.stop()
+        self.interfaces.stop()
         close = getattr(self.frontEnd, "close", None)
         if close is not None:
             close()

@@ -2,15 +2,15 @@
 """
 Relay tokens: JSON Web Tokens that admit a session to the UDP relay (gateway.md section 6.2).
 
-PyJWT signs and compares. Around it stands what it leaves open: one spelling for each token,
-whole numbers only, lengths, and the time as an argument. Nothing but HS256 is registered with
+PyJWT signs and compares. Around it stands what it leaves open: one spelling for each token, whole
+numbers only, lengths, and the time as an argument. Nothing but HS256 is registered with
 it, so no header can choose another algorithm.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeGuard
+from typing import Any
 
 from jwt import PyJWS
 from jwt.algorithms import HMACAlgorithm
@@ -62,7 +62,7 @@ class RelayToken:
     @ivar issued: When it was made, in whole seconds since 1970.
     @ivar expires: When it ends, likewise.
     @ivar origin: The origin it was made for; C{None} where it does not say.
-    @ivar audience: Whom it is for; C{None} where it does not say.
+    @ivar audience: Whom it is for: one name or several; C{None} where it does not say.
     @ivar issuer: Who made it; C{None} where it does not say.
     """
 
@@ -70,8 +70,15 @@ class RelayToken:
     issued: int
     expires: int
     origin: str | None = None
-    audience: str | None = None
+    audience: str | tuple[str, ...] | None = None
     issuer: str | None = None
+
+    def isFor(self, audience: str) -> bool:
+        """
+        Whether the token is for somebody (RFC 7519 section 4.1.3).
+        """
+        told = self.audience
+        return audience == told if isinstance(told, str) else audience in (told or ())
 
 
 def mintRelayToken(
@@ -158,15 +165,20 @@ def _isCanonical(part: str) -> bool:
 
 
 def _read(claims: dict[str, Any], now: int) -> RelayToken | None:
-    sid, issued, expires = claims.get("sid"), claims.get("iat"), claims.get("exp")
-    notBefore = claims.get("nbf", now)
+    sid, audience = claims.get("sid"), claims.get("aud")
+    issued, expires = _date(claims.get("iat")), _date(claims.get("exp"))
+    notBefore = _date(claims.get("nbf", now))
     if not sid or not strictjson.isText(sid):
         return None
-    if not (_isInteger(issued) and _isInteger(expires) and _isInteger(notBefore)):
+    if issued is None or expires is None or notBefore is None:
         return None
-    for name in ("origin", "aud", "iss"):
+    for name in ("origin", "iss"):
         if name in claims and not strictjson.isText(claims[name]):
             return None
+    if isinstance(audience, list):
+        audience = tuple(audience)
+    if "aud" in claims and not _isAudience(audience):
+        return None
     if now >= expires or now < notBefore:
         return None
     return RelayToken(
@@ -174,13 +186,30 @@ def _read(claims: dict[str, Any], now: int) -> RelayToken | None:
         issued=issued,
         expires=expires,
         origin=claims.get("origin"),
-        audience=claims.get("aud"),
+        audience=audience,
         issuer=claims.get("iss"),
     )
 
 
-def _isInteger(value: object) -> TypeGuard[int]:
+def _date(value: object) -> int | None:
     """
-    Whether a value was written as a whole number of 64 bits, which other languages require.
+    Read a NumericDate (RFC 7519 section 2).
+
+    @param value: What the JSON says. A whole number of seconds may be written with a fraction of
+        zero or an exponent, as in C{1700000000.0}. It has at most 64 bits, which other languages
+        require.
+    @return: C{None} where it is none. A part of a second is refused, as the gateway specification
+        has it (gateway.md section 6.2).
     """
-    return type(value) is int and -(2**63) <= value < 2**63
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and -(2**63) <= value < 2**63 else None
+
+
+def _isAudience(value: object) -> bool:
+    """
+    Whether a value is one name, or an array of names (RFC 7519 section 4.1.3).
+    """
+    return strictjson.isText(value) or (
+        isinstance(value, tuple) and all(map(strictjson.isText, value))
+    )

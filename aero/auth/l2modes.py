@@ -189,7 +189,7 @@ class L2Authenticator:
         """
         Check what the winner says about who it is for.
         """
-        if self._audience and token.audience != self._audience:
+        if self._audience and not token.isFor(self._audience):
             return Denied(_NO_JWT, BAD_JWT, "audience")
         if self._issuer and token.issuer != self._issuer:
             return Denied(_NO_JWT, BAD_JWT, "issuer")

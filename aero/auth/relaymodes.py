@@ -140,7 +140,7 @@ class TokenAuth(RelayAuth):
             token = verifyRelayToken(secret, credential, now)
             if token is None:
                 continue
-            if self._audience and token.audience not in (None, self._audience):
+            if self._audience and token.audience is not None and not token.isFor(self._audience):
                 return None
             if self._issuer and token.issuer not in (None, self._issuer):
                 return None

@@ -38,7 +38,7 @@ from .chunked import ChunkedDecoder
 from .head import END, Head, bad, parseHead
 from .pull import PullDriver
 from .refusals import refusalMessage
-from .request import AeroRequest
+from .request import BODY_BYTES, AeroRequest
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -562,4 +562,4 @@ class Channel:
 
 
 def _bodyTooLarge() -> Refused:
-    return Refused(413, "payload_too_large", "Request body is too large", reason="body-bytes")
+    return Refused(413, "payload_too_large", "Request body is too large", reason=BODY_BYTES)

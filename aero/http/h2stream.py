@@ -20,7 +20,7 @@ from aero.errors import Refused
 
 from .h2head import methodOf, readHead
 from .pull import PullDriver
-from .request import AeroRequest
+from .request import BODY_BYTES, AeroRequest
 
 if TYPE_CHECKING:
     from .http2 import HTTP2Connection
@@ -385,4 +385,4 @@ class Stream:
 
 
 def _bodyTooLarge() -> Refused:
-    return Refused(413, "payload_too_large", "Request body is too large", reason="body-bytes")
+    return Refused(413, "payload_too_large", "Request body is too large", reason=BODY_BYTES)

@@ -33,6 +33,9 @@ from .replies import replyError, replyRefused, replyUpgradeRefused
 if TYPE_CHECKING:
     from .site import AeroSite
 
+#: The reason of a refusal because the body has too many bytes.
+BODY_BYTES = "body-bytes"
+
 #: Bodies that may be larger than this are kept in a temporary file once they are.
 _SPOOL_BYTES = 1_048_576
 
@@ -247,10 +250,23 @@ class AeroRequest(server.Request):
             # What a WebSocket client is told has the shape of gateway.md section 9.1.
             replyUpgradeRefused(self, refused.status, refused.message)
             return
-        headers = [(b"Cache-Control", b"no-store")]
         if close:
-            headers.append((b"Connection", b"close"))
-        replyRefused(self, refused, headers=headers)
+            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        if refused.reason != BODY_BYTES or not self._bodyRefused(refused):
+            replyRefused(self, refused, headers=[(b"Cache-Control", b"no-store")])
+
+    def _bodyRefused(self, refused: Refused) -> bool:
+        """
+        Have the router refuse a body that is too large, as the resource of the path does it.
+
+        @return: Whether the request was answered.
+        """
+        answer = getattr(self.site.router, "bodyRefused", None)
+        try:
+            return answer is not None and answer(self, refused)
+        except Exception:  # noqa: BLE001
+            self.processingFailed(Failure())
+            return True
 
     def processingFailed(self, reason: Failure) -> None:
         """

@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, getChildForRequest
 
+from aero.errors import Refused
 from aero.interfaces import IUpgradable
 from aero.policy.headers import NO_FRAMES
 
@@ -173,8 +174,7 @@ class Router:
             request.route = ANY if options else route.template
             if not isFallback:
                 request.responseHeaders.setRawHeaders(*_NO_FRAMES)
-            gates = self._gates if route.gate is None else (route.gate, *self._gates[1:])
-            if not all(gate.admits(request) for gate in gates):
+            if not self._admitted(request, route):
                 return
             if options and not isFallback:
                 replyEmpty(request)
@@ -192,6 +192,30 @@ class Router:
         """
         limit = getattr(self._find(request.path).resource, "maxBodyBytes", None)
         return sys.maxsize if limit is None else int(limit)
+
+    def bodyRefused(self, request: AeroRequest, refused: Refused) -> bool:
+        """
+        Refuse a body that is too large before it is read. The gates decide first, so that pages of
+        the origins that they admit may read the answer.
+
+        @return: False where the usual answer is to be given, with the headers set so far.
+        """
+        route = self._find(request.path)
+        request.route = route.template
+        if not self._admitted(request, route):
+            return True
+        refuse = getattr(route.resource, "bodyRefused", None)
+        if refuse is None:
+            return False
+        refuse(request, refused)
+        return True
+
+    def _admitted(self, request: AeroRequest, route: Route) -> bool:
+        """
+        Whether every gate lets a request through; if not, one has answered it.
+        """
+        gates = self._gates if route.gate is None else (route.gate, *self._gates[1:])
+        return all(gate.admits(request) for gate in gates)
 
     def _spellings(self, path: str) -> list[tuple[str, tuple[bytes, ...]]]:
         """

@@ -11,7 +11,7 @@ put services of your own into every LAN::
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, ClassVar
+from typing import Any, Callable, ClassVar, Collection
 
 from twisted.logger import Logger
 
@@ -27,6 +27,7 @@ from aero.policy.guestegress import DomainRules, GuestEgress, GuestRules
 from aero.policy.hosts import HostPatterns
 from aero.policy.profiles import PROFILES, Profile
 from aero.policy.quota import MakeBuckets, addressKey, localBuckets
+from aero.policy.reach import OwnAddresses
 from aero.settings.lan import LANSettings
 from aero.settings.lanegress import LANEgressSettings
 from aero.settings.tcp import EgressSettings
@@ -93,6 +94,8 @@ class LANFactory:
         openSocket: OpenSocket = openSocket,
         makeBuckets: MakeBuckets = localBuckets,
         commons: Commons | None = None,
+        own: OwnAddresses | None = None,
+        sitePorts: Collection[int] = (),
     ) -> None:
         """
         @param dns: Answers the questions of guests.
@@ -105,12 +108,14 @@ class LANFactory:
         @param openSocket: Makes UDP sockets; a replacement for tests.
         @param makeBuckets: Makes token buckets, which several processes may share.
         @param commons: What all clients share.
+        @param own: The addresses of this machine.
+        @param sitePorts: TCP ports that guests may reach at public addresses of this machine.
         @raise ConfigurationError: The settings contradict each other.
         """
         self._commons = Commons(reactor, metrics) if commons is None else commons
         self.settings = settings
         self.plan = networkPlan(settings, maxFrame)
-        self.rules = guestRules(lanEgress, egress, self.plan)
+        self.rules = guestRules(lanEgress, egress, self.plan, own, sitePorts)
         self.lans: set[LAN] = set()
         metrics.beforeExposition(self._publish)
         self._reactor = reactor
@@ -132,6 +137,8 @@ class LANFactory:
             allowPrivate=lanEgress.allowPrivateAddresses,
             connectTimeout=settings.connectTimeout,
             deliveries=deliveries,
+            own=own,
+            sitePorts=sitePorts,
         )
         self._udpForwards = ForwardMap(settings.udpForwards)
         self._preserved = {
@@ -326,7 +333,11 @@ def stackConfig(settings: LANSettings, plan: NetworkPlan) -> StackConfig:
 
 
 def guestRules(
-    guests: LANEgressSettings, everybody: EgressSettings, plan: NetworkPlan
+    guests: LANEgressSettings,
+    everybody: EgressSettings,
+    plan: NetworkPlan,
+    own: OwnAddresses | None = None,
+    sitePorts: Collection[int] = (),
 ) -> GuestRules:
     """
     What the operator says about guests: what is said of them counts; where nothing is, what is
@@ -350,4 +361,6 @@ def guestRules(
         nameMemory=guests.nameMemory,
         maxRemembered=guests.maxRememberedAddresses,
         newPerSecond=guests.newPerSecond,
+        own=own,
+        sitePorts=sitePorts,
     )

@@ -85,6 +85,12 @@ CHANNELS_REFUSED = CounterRow(
     "Data channels closed when they opened, by why.",
     ("label", "reason"),
 )
+ICE_REFUSED = CounterRow(
+    "aero_relay_ice_refused_total",
+    "Candidates and connectivity checks of ICE that were left out: by the policy about addresses, or because of the"
+    " limit on candidates, or on unanswered checks of an address, a session, a client or the process.",
+    ("reason",),
+)
 SCTP = CounterRow(
     "aero_relay_sctp_total",
     "What WebRTC connections that have ended had trouble with: packets that were none, fragments sent again, messages"

@@ -6,6 +6,11 @@ from __future__ import annotations
 
 from ._rows import CounterRow, GaugeRow, HistogramRow
 
+OWN_ADDRESSES = GaugeRow(
+    "aero_own_addresses",
+    "Addresses of this machine's interfaces, which clients may not reach; 0 where they cannot be read.",
+)
+
 # -- every WebSocket endpoint
 
 WS_CONNECTIONS = GaugeRow("aero_ws_connections", "WebSockets open now.", ("endpoint",))

@@ -7,7 +7,14 @@ itself, its network, its cloud's metadata. The table is the two IANA special-pur
 registries (RFC 6890, as updated by RFC 8190) and the IPv6 address space registry. Anything
 that is not global unicast is refused rather than listed. Addresses that carry an IPv4
 address follow the IPv4 rules where the network would deliver to it directly, and are refused
-where a tunnel would.
+where a tunnel would: 6to4 (RFC 3056), Teredo (RFC 4380), and ISATAP under any prefix
+(RFC 5214 section 6.1). Translation prefixes of local use (RFC 8215) and the IPv4-translated form
+of RFC 2765 section 2.1 lie in ranges that are refused whole.
+
+Some clouds give their machines services at addresses that the registries call public. Only
+machines inside the cloud reach them, so they are refused too (L{CLOUD_NETWORKS}). The other
+metadata and platform addresses that the clouds document (169.254.0.0/16, 100.100.100.200,
+192.0.0.192, fd00:ec2::254, fd20:ce::254) lie in networks of the registries.
 
 Left public on purpose, because their registry row says "globally reachable" and ordinary
 networks announce them: 192.31.196.0/24 and 192.175.48.0/24 (AS112, RFC 7535 and RFC 7534),
@@ -72,6 +79,51 @@ SPECIAL_IPV6: tuple[tuple[str, str, str], ...] = (
     ("ff00::/8", "multicast", "RFC 4291 section 2.7"),
 )
 
+#: Networks in public space that clouds serve to their own machines alone: network, meaning,
+#: source.
+CLOUD_NETWORKS: tuple[tuple[str, str, str], ...] = (
+    (
+        "168.63.129.16/32",
+        "Azure: agent, DHCP, DNS and health probes of the host",
+        "https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16",
+    ),
+    (
+        "161.26.0.0/16",
+        "IBM Cloud: DNS, time, package mirrors and object storage",
+        "https://cloud.ibm.com/docs/vpc?topic=vpc-service-endpoints-for-vpc",
+    ),
+    (
+        "166.8.0.0/14",
+        "IBM Cloud: private endpoints of its services",
+        "https://cloud.ibm.com/docs/vpc?topic=vpc-service-endpoints-for-vpc",
+    ),
+    (
+        "199.36.153.4/30",
+        "Google Cloud: restricted.googleapis.com",
+        "https://cloud.google.com/vpc-service-controls/docs/private-connectivity",
+    ),
+    (
+        "199.36.153.8/30",
+        "Google Cloud: private.googleapis.com",
+        "https://cloud.google.com/vpc/docs/configure-private-google-access",
+    ),
+    (
+        "2600:2d00:2:1000::/56",
+        "Google Cloud: restricted.googleapis.com",
+        "https://cloud.google.com/vpc-service-controls/docs/private-connectivity",
+    ),
+    (
+        "2600:2d00:2:2000::/56",
+        "Google Cloud: private.googleapis.com",
+        "https://cloud.google.com/vpc/docs/configure-private-google-access",
+    ),
+)
+
+#: Bits 64 to 95 of an ISATAP address, without the bit that says whether the IPv4 address is
+#: globally unique (RFC 5214 section 6.1).
+_ISATAP = 0x00005EFE
+_UNIVERSAL = 0x02000000
+
 #: The first 96 bits of IPv6 addresses whose last 32 are an IPv4 address that is reached
 #: without a tunnel: IPv4-compatible and IPv4-mapped (RFC 4291 section 2.5.5), NAT64
 #: (RFC 6052 section 2.1).
@@ -99,8 +151,10 @@ def _merged(table: Iterable[tuple[str, str, str]]) -> _Ranges:
     return firsts, lasts
 
 
-_IPV4_RANGES = _merged(SPECIAL_IPV4)
-_IPV6_RANGES = _merged(SPECIAL_IPV6)
+_IPV4_RANGES = _merged(
+    (*SPECIAL_IPV4, *(row for row in CLOUD_NETWORKS if ":" not in row[0])),
+)
+_IPV6_RANGES = _merged((*SPECIAL_IPV6, *(row for row in CLOUD_NETWORKS if ":" in row[0])))
 
 
 def isPublic(address: str) -> bool:
@@ -117,9 +171,24 @@ def isPublic(address: str) -> bool:
     six = parseIPv6(address)
     if six is None:
         return False
-    if six >> 32 in _EMBEDDING:
-        return not _within(_IPV4_RANGES, six & 0xFFFFFFFF)
-    return not _within(_IPV6_RANGES, six)
+    four = embeddedIPv4(six)
+    if four is not None:
+        return not _within(_IPV4_RANGES, four)
+    return not _isISATAP(six) and not _within(_IPV6_RANGES, six)
+
+
+def embeddedIPv4(six: int) -> int | None:
+    """
+    The IPv4 address that packets to an IPv6 address reach without a tunnel.
+
+    @param six: The IPv6 address.
+    @return: C{None} where there is none.
+    """
+    return six & 0xFFFFFFFF if six >> 32 in _EMBEDDING else None
+
+
+def _isISATAP(six: int) -> bool:
+    return six >> 32 & 0xFFFFFFFF & ~_UNIVERSAL == _ISATAP
 
 
 def _within(ranges: _Ranges, address: int) -> bool:

@@ -3,9 +3,9 @@
 Where datagrams may go (relay.md section 11.4): presets, networks and ports.
 
 A refusal beats a permission, a list of permitted networks permits nothing else, and special
-networks are refused unless asked for. Special is what L{aero.policy.addresses} says, which
-holds more than the reference's list: tunnels and translations that carry private addresses
-too.
+networks are refused unless asked for. Special is what L{aero.policy.reach} refuses, which is more
+than the reference's list: tunnels and translations that carry private addresses too, and the
+addresses of this machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from typing import Iterable, Sequence
 
-from .addresses import isPublic
+from .reach import AddressPolicy, OwnAddresses
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -41,12 +41,16 @@ class DestinationPolicy:
         denyNetworks: Iterable[_Network] = (),
         allowPorts: Sequence[tuple[int, int]] = (),
         denyPorts: Sequence[tuple[int, int]] = (),
+        own: OwnAddresses | None = None,
     ) -> None:
         """
         @param preset: C{prod} refuses what nothing permits, C{dev} permits it.
         @param allowPorts: Inclusive ranges; with any, no other port is permitted.
+        @param own: The addresses of this machine.
         """
         self.allowPrivate = allowPrivate
+        self._addresses = AddressPolicy(allowPrivate=allowPrivate, own=own)
+        self._version = self._addresses.version
         self.defaultAllow = preset == "dev"
         self._allow = _byWidth(allowNetworks)
         self._deny = _byWidth(denyNetworks)
@@ -73,6 +77,9 @@ class DestinationPolicy:
             return "port"
         if self._allowPorts[0] and not _inRanges(self._allowPorts, port):
             return "port"
+        if self._version != self._addresses.version:
+            self._version = self._addresses.version
+            self._decisions.clear()
         reason = self._decisions.get(remote)
         if reason is None:
             if len(self._decisions) >= _REMEMBERED:
@@ -82,7 +89,7 @@ class DestinationPolicy:
 
     def _decide(self, remote: bytes) -> str:
         address = ipaddress.ip_address(remote)
-        if not self.allowPrivate and not isPublic(str(address)):
+        if not self._addresses.allows(str(address)):
             return "private"
         width, number = len(remote), int(address)
         if _contains(self._deny[width], number):

@@ -9,13 +9,13 @@ everything that can be said before resolving, L{EgressPolicy.approved} what is s
 
 from __future__ import annotations
 
-from typing import Iterable, Sequence
+from typing import Collection, Iterable, Sequence
 
 from aero.errors import Refused
 
-from .addresses import isPublic
 from .hosts import HostPattern, HostPatterns, IPTarget, NameTarget, classifyHost
 from .profiles import PROFILES, Profile
+from .reach import AddressPolicy, OwnAddresses
 
 _NOT_PUBLIC = "Target IP is not allowed by IP egress policy"
 
@@ -25,11 +25,15 @@ class EgressPolicy:
     Says which targets may be reached.
 
     @param profile: A name of L{aero.policy.profiles.PROFILES}.
-    @param allowPrivate: Whether addresses that are not public may be reached.
+    @param allowPrivate: Whether addresses that are not public may be reached, and those of this
+        machine.
     @param allowedHosts: The only hosts that may be reached; none is all.
     @param blockedHosts: Hosts that may not be reached; they win.
     @param requireName: Whether targets given as addresses are refused.
     @param allowedPorts: The only ports that may be reached; none leaves it to the profile.
+    @param own: The addresses of this machine.
+    @param sitePorts: Ports that may be reached at public addresses of this machine, by targets
+        given as addresses.
     @raise ValueError: There is no such profile.
     """
 
@@ -42,12 +46,14 @@ class EgressPolicy:
         blockedHosts: Iterable[HostPattern],
         requireName: bool,
         allowedPorts: Iterable[int],
+        own: OwnAddresses | None = None,
+        sitePorts: Collection[int] = (),
     ) -> None:
         if profile not in PROFILES:
             raise ValueError(f"expected one of {', '.join(PROFILES)}")
         only = frozenset(allowedPorts)
         self._ports = Profile("explicit", only=only) if only else PROFILES[profile]
-        self._allowPrivate = allowPrivate
+        self._addresses = AddressPolicy(allowPrivate=allowPrivate, own=own, sitePorts=sitePorts)
         self._allowedHosts = HostPatterns(allowedHosts)
         self._blockedHosts = HostPatterns(blockedHosts)
         self._requireName = requireName
@@ -78,7 +84,7 @@ class EgressPolicy:
             raise Refused(403, "forbidden", "IP-literal targets are not allowed", reason="host")
         if self._blockedHosts.matches(target):
             raise Refused(403, "forbidden", "Target is blocked", reason="host")
-        if literal and not self._allowPrivate and not isPublic(str(target)):
+        if literal and not self._addresses.allows(str(target), port):
             raise Refused(403, "forbidden", _NOT_PUBLIC, reason="ip")
         return target
 
@@ -88,7 +94,7 @@ class EgressPolicy:
 
         @raise Refused: 403 with the reason C{ip}; none is left.
         """
-        kept = [address for address in addresses if self._allowPrivate or isPublic(address)]
+        kept = [address for address in addresses if self._addresses.allows(address)]
         if not kept:
             raise Refused(403, "forbidden", _NOT_PUBLIC, reason="ip")
         return kept

@@ -27,13 +27,14 @@ is refused.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, Iterable, Iterator
+from typing import Collection, Final, Iterable, Iterator
 
 from .addresses import isPublic
 from .datagramlimits import Bucket
 from .hosts import HostPatterns, IPTarget, NameTarget
 from .numeric import ipv4Text
 from .profiles import Profile
+from .reach import AddressPolicy, OwnAddresses
 
 #: Why something is refused: a stable word for metrics and logs, empty where it is not.
 Refusal = str
@@ -140,24 +141,29 @@ class GuestRules:
         nameMemory: float = 3_600.0,
         maxRemembered: int = 4_096,
         newPerSecond: float = 0.0,
+        own: OwnAddresses | None = None,
+        sitePorts: Collection[int] = (),
     ) -> None:
         """
         @param profile: The ports for what no list is about.
         @param tcpPorts: The only TCP ports; C{None} leaves it to the profile, none is none.
         @param udpPorts: The only UDP ports.
-        @param allowPrivate: Whether addresses that are not public may be reached.
+        @param allowPrivate: Whether addresses that are not public may be reached, and those of
+            this machine.
         @param allowedHosts: The only hosts that may be reached, from the rules for all clients.
         @param blockedHosts: Hosts that may not be reached.
         @param requireName: Whether addresses may be reached only if a name led there.
         @param network: Address and mask of the LAN itself, which nothing leads out to.
         @param newPerSecond: Connections and flows that one guest may begin in a second, on average;
             0 is any number.
+        @param own: The addresses of this machine.
+        @param sitePorts: TCP ports that may be reached at public addresses of this machine.
         """
         self.domains = domains or DomainRules()
         self._profile = profile
         self._tcpPorts = None if tcpPorts is None else frozenset(tcpPorts)
         self._udpPorts = None if udpPorts is None else frozenset(udpPorts)
-        self._allowPrivate = allowPrivate
+        self._addresses = AddressPolicy(allowPrivate=allowPrivate, own=own, sitePorts=sitePorts)
         self._allowedHosts = allowedHosts or HostPatterns(())
         self._blockedHosts = blockedHosts or HostPatterns(())
         self._network, self._mask = network
@@ -175,7 +181,7 @@ class GuestRules:
         """
         yield "TCP to " + _portsInWords(self._tcpPorts, self._profile)
         yield "UDP to " + _portsInWords(self._udpPorts, self._profile)
-        if self._allowPrivate:
+        if self._addresses.allowPrivate:
             yield "private networks too"
         else:
             yield "public addresses only"
@@ -211,18 +217,23 @@ class GuestRules:
             return PORT
         return "" if self._profile.allows(port) else PORT
 
-    def addressRefusal(self, address: int, forwarded: bool = False) -> Refusal:
+    def addressRefusal(
+        self, address: int, forwarded: bool = False, port: int | None = None
+    ) -> Refusal:
         """
         Whether an address may be reached at all.
 
         @param forwarded: Whether a forward or a static name leads there, which may be in the
-            LAN itself and in the networks for documentation.
+            LAN itself, in the networks for documentation, and an address of this machine.
+        @param port: The TCP port; 0 for what has none; C{None} for an answer of the DNS, which
+            may be used with any port.
         """
         if address & self._mask == self._network:
             return "" if forwarded else PRIVATE
-        if self._allowPrivate or (forwarded and address >> 8 in _TEST_NETS):
+        text = ipv4Text(address)
+        if forwarded and (address >> 8 in _TEST_NETS or isPublic(text)):
             return ""
-        return "" if isPublic(ipv4Text(address)) else PRIVATE
+        return "" if self._addresses.allows(text, port) else PRIVATE
 
     def nameRefusal(self, name: str) -> Refusal:
         """
@@ -314,7 +325,9 @@ class GuestEgress:
 
         @param forwarded: Whether the operator leads this address and port elsewhere.
         """
-        return self.rules.tcpPortRefusal(port, forwarded) or self._refusal(address, now, forwarded)
+        return self.rules.tcpPortRefusal(port, forwarded) or self._refusal(
+            address, now, forwarded, port
+        )
 
     def udpRefusal(self, address: int, port: int, now: float, forwarded: bool = False) -> Refusal:
         """
@@ -340,9 +353,9 @@ class GuestEgress:
         """
         return self._refusal(address, now, False)
 
-    def _refusal(self, address: int, now: float, forwarded: bool) -> Refusal:
+    def _refusal(self, address: int, now: float, forwarded: bool, port: int = 0) -> Refusal:
         rules = self.rules
-        refusal = rules.addressRefusal(address, forwarded)
+        refusal = rules.addressRefusal(address, forwarded, port)
         if refusal or forwarded or not rules.bindsNames:
             return refusal
         literal = rules.literalRefusal(address)

@@ -9,6 +9,8 @@ What differs from aioice:
   - candidates from STUN and TURN servers follow as they are found;
   - waiting for remote candidates costs nothing, where aioice looks for them 50 times a second;
   - what strangers can make it keep is bounded: remote candidates, datagrams before the handshake;
+  - candidates that a client tells pass the policy about addresses, and unanswered checks are few
+    (L{aero.policy.icechecks});
   - names ending in C{.local} are not resolved: browsers are reached by the checks they send.
 """
 
@@ -33,9 +35,10 @@ from aioice.ice import (
 )
 
 from aero.net.turns import Turn
+from aero.policy.icechecks import SessionChecks
 from aero.wire.sdp import Candidate
 
-from .sockets import IceSocket, bindSocket
+from .sockets import CheckingProtocol, IceSocket, bindSocket
 
 #: Remote candidates kept, those found by their checks included.
 MAX_REMOTE = 64
@@ -81,12 +84,14 @@ class IceConnection(aioice.Connection):
     One ICE connection, on the answering side. For aiortc's DTLS it is the ICE transport too.
 
     @ivar found: Called with each local candidate that is found after L{bind}.
+    @ivar checks: What may be checked.
     """
 
     def __init__(
         self,
         options: IceOptions,
         found: Callable[[Candidate], None],
+        checks: SessionChecks,
         makeTurn: Callable[[], Turn | None] = lambda: None,
     ) -> None:
         """
@@ -95,6 +100,7 @@ class IceConnection(aioice.Connection):
         self._makeTurn = makeTurn
         super().__init__(ice_controlling=False, turn_server=None, stun_server=None)
         self.found = found
+        self.checks = checks
         self._options = options
         self._wake = asyncio.Event()
         self._gathering: asyncio.Future[None] | None = None
@@ -216,7 +222,7 @@ class IceConnection(aioice.Connection):
             relaying = relayed_candidate(
                 component=_COMPONENT,
                 hide_related_address=False,
-                protocol_factory=lambda: StunProtocol(self),
+                protocol_factory=lambda: CheckingProtocol(self),
                 **options.turn,
             )
             tasks.append(asyncio.ensure_future(relaying))
@@ -268,6 +274,8 @@ class IceConnection(aioice.Connection):
         except ValueError:
             return  # a name
         if address.is_multicast or address.is_unspecified:
+            return
+        if not self.checks.allowsCandidate(str(address)):
             return
         self._known.add((str(address), candidate.port))
         self._add_remote_candidate(
@@ -409,6 +417,7 @@ class IceConnection(aioice.Connection):
             if len(self._remote_candidates) >= MAX_REMOTE or "PRIORITY" not in message.attributes:
                 return
             self._known.add(addr)
+        self.checks.checkReceived(addr)
         super().check_incoming(message, addr, protocol)
         self._wake.set()
 

@@ -30,6 +30,7 @@ from aero.metrics import Metrics
 from aero.metrics import relay as rows
 from aero.net.commons import Commons
 from aero.net.turns import Turn
+from aero.policy.icechecks import IceChecks
 from aero.settings.udp import UDPSettings
 from aero.settings.webrtc import BridgeSettings
 from aero.tunnel.datagrams.engine import DatagramSink, UDPSession
@@ -61,6 +62,7 @@ class PeerShared:
     @ivar udp: Settings of datagrams.
     @ivar bridge: Settings of the channel C{l2}.
     @ivar ice: How ICE is to be done.
+    @ivar checks: What ICE may check.
     @ivar connectTimeout: Seconds that a peer has to connect.
     @ivar maxMessage: Bytes of the longest data channel message.
     @ivar maxBuffer: Bytes that SCTP holds for reassembly.
@@ -77,6 +79,7 @@ class PeerShared:
     udp: UDPSettings
     bridge: BridgeSettings
     ice: IceOptions
+    checks: IceChecks
     connectTimeout: float
     maxMessage: int
     maxBuffer: int
@@ -211,7 +214,8 @@ class Peer:
         self._offer = offer
         self.state = "connecting"
         shared = self.shared
-        ice = self._ice = IceConnection(shared.ice, self._candidateFound, self._makeTurn)
+        checks = shared.checks.session(self.request.address)
+        ice = self._ice = IceConnection(shared.ice, self._candidateFound, checks, self._makeTurn)
         self._candidates = ice.bind()
         self._dtls = DTLSTransport(ice, [self._certificate])  # type: ignore[arg-type]
         self._dtls.turn = self._makeTurn()

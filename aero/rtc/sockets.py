@@ -15,6 +15,7 @@ import random
 import socket
 from typing import Any, Callable, Sequence
 
+from aioice import stun
 from aioice.ice import StunProtocol
 
 from aero.net.turns import Turn
@@ -34,7 +35,39 @@ MAX_ATTEMPTS = 256
 _LAST_STUN = 3
 
 
-class IceSocket(StunProtocol):
+class CheckingProtocol(StunProtocol):
+    """
+    Sends the connectivity checks that the connection allows. Other requests, such as those to the
+    operator's STUN server, carry no C{USERNAME} and are always sent.
+    """
+
+    receiver: Any
+
+    def send_stun(self, message: stun.Message, addr: tuple[str, int]) -> None:
+        """
+        Send a message, or leave a check out: it counts as lost.
+        """
+        isCheck = message.message_class == stun.Class.REQUEST and "USERNAME" in message.attributes
+        if not isCheck or self.receiver.checks.allowsCheck((addr[0], addr[1])):
+            super().send_stun(message, addr)
+
+    async def request(
+        self,
+        request: stun.Message,
+        addr: tuple[str, int],
+        integrity_key: bytes | None = None,
+        retransmissions: int | None = None,
+    ) -> tuple[stun.Message, tuple[str, int]]:
+        """
+        Send a request and wait for the answer.
+        """
+        answer = await super().request(request, addr, integrity_key, retransmissions)
+        if integrity_key is not None:
+            self.receiver.checks.answerReceived((addr[0], addr[1]))
+        return answer
+
+
+class IceSocket(CheckingProtocol):
     """
     One UDP socket on one local address: for aioice its protocol and its transport.
 
@@ -42,7 +75,6 @@ class IceSocket(StunProtocol):
     """
 
     transport: Any
-    receiver: Any
 
     def __init__(self, receiver: Any, sock: socket.socket, turn: Turn | None = None) -> None:
         """

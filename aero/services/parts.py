@@ -20,15 +20,11 @@ from aero.auth.sessions import Sessions
 from aero.dns.engine import DNSEngine
 from aero.fleet.workers.member import Member
 from aero.lan.factory import LANFactory
-from aero.metrics import ROWS, Metrics
-from aero.net.commons import Commons
 from aero.net.deliveries import Deliveries
 from aero.net.dialer import Dialer
 from aero.net.resolver import Resolver, SystemResolver
 from aero.net.udp.ports import DatagramPorts
 from aero.policy.clientaddress import ClientAddresses
-from aero.policy.destinations import DestinationPolicy
-from aero.policy.egress import EgressPolicy
 from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
 from aero.settings import Settings, isInternalName
@@ -48,14 +44,14 @@ from aero.web.metricspage import MetricsEndpoint
 from aero.ws.handshake import UpgradeGate
 from aero.ws.relaygate import RelayGate
 
-from . import policies
 from .fleet import Fleet, sharedStore
+from .policies import PolicyParts
 
 #: The other names of this machine that an internal site answers to.
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
-class Parts:
+class Parts(PolicyParts):
     """
     The parts of one server, as far as more than one service uses them.
 
@@ -87,13 +83,6 @@ class Parts:
 
     # -- what users override
 
-    def makeEgressPolicy(self) -> EgressPolicy:
-        """
-        The policy about targets. It decides before and after a name is resolved, and no
-        endpoint connects to anything that it did not approve.
-        """
-        return policies.egressPolicy(self.settings.egress)
-
     def makeResolver(self) -> Resolver:
         """
         What looks up the names of targets: the system's resolver.
@@ -118,13 +107,9 @@ class Parts:
             fullAddresses=settings.server.logFullAddresses,
             makeBuckets=self.fleet.makeBuckets,
             commons=self.commons,
+            own=self.ownAddresses,
+            sitePorts=(settings.server.httpsPort,) if settings.own.siteForGuests else (),
         )
-
-    def makeDestinationPolicy(self) -> DestinationPolicy:
-        """
-        The policy about where datagrams of the relay may go.
-        """
-        return policies.destinationPolicy(self.settings.udp)
 
     def makeRelayAuth(self) -> RelayAuth:
         """
@@ -224,21 +209,6 @@ class Parts:
         )
 
     # -- the parts
-
-    @cached_property
-    def metrics(self) -> Metrics:
-        """
-        The live metrics.
-        """
-        return Metrics(ROWS, process=True)
-
-    @cached_property
-    def commons(self) -> Commons:
-        """
-        What all clients share.
-        """
-        shares = policies.withinDescriptors(self.settings.shares)
-        return Commons(self.reactor, self.metrics, shares)
 
     @cached_property
     def state(self) -> StateDirectory:
@@ -368,13 +338,6 @@ class Parts:
         return TunnelSlots(self.settings.tcp, self.metrics, self.fleet.claims, self.commons.sockets)
 
     @cached_property
-    def egressPolicy(self) -> EgressPolicy:
-        """
-        See L{makeEgressPolicy}.
-        """
-        return self.makeEgressPolicy()
-
-    @cached_property
     def dialer(self) -> Dialer:
         """
         Connects to targets: resolve, decide, connect to the address that was decided about.
@@ -492,13 +455,6 @@ class Parts:
             metrics=self.metrics,
             claims=self.fleet.claims,
         )
-
-    @cached_property
-    def destinationPolicy(self) -> DestinationPolicy:
-        """
-        See L{makeDestinationPolicy}.
-        """
-        return self.makeDestinationPolicy()
 
     @cached_property
     def datagramPorts(self) -> DatagramPorts:

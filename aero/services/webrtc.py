@@ -14,7 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
 from aero.auth.turnrest import TurnSecret
+from aero.metrics import relay as rows
+from aero.policy.icechecks import CheckLimits, IceChecks
 from aero.policy.iceservers import IceServer, IceServersError, parseServers, parseURL
+from aero.policy.reach import AddressPolicy
 from aero.rtc.ice import IceOptions
 from aero.rtc.peer import Peers, PeerShared
 from aero.settings.relaychecks import maxMessageBytes, maxReceiveBuffer
@@ -68,6 +71,7 @@ class WebRTC:
                 udp=settings.udp,
                 bridge=settings.bridge,
                 ice=iceOptions(settings.webrtc, self._servers),
+                checks=iceChecks(parts),
                 connectTimeout=settings.webrtc.connectTimeout,
                 maxMessage=maxMessageBytes(settings),
                 maxBuffer=maxReceiveBuffer(settings),
@@ -151,6 +155,25 @@ class WebRTC:
             prefix="webrtc_udp",
             eagerV2=True,
         )
+
+
+def iceChecks(parts: Parts) -> IceChecks:
+    """
+    Where ICE may send checks, and how many.
+    """
+    webrtc, metrics = parts.settings.webrtc, parts.metrics
+    return IceChecks(
+        AddressPolicy(allowPrivate=webrtc.allowPrivateCandidates, own=parts.ownAddresses),
+        CheckLimits(
+            candidates=webrtc.maxCandidates,
+            perAddress=webrtc.maxChecksPerAddress,
+            perSession=webrtc.maxChecks,
+            clientRate=webrtc.checksPerSecondPerIP,
+            rate=webrtc.checksPerSecond,
+        ),
+        now=parts.reactor.seconds,
+        refused=lambda reason: metrics.counter(rows.ICE_REFUSED, reason).inc(),
+    )
 
 
 def iceServers(webrtc: WebRTCSettings) -> tuple[str, Sequence[IceServer]]:

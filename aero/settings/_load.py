@@ -20,6 +20,7 @@ from .images import ImageSettings
 from .l2 import L2Settings
 from .lan import LANSettings
 from .lanegress import LANEgressSettings
+from .own import OwnAddressSettings
 from .relay import RelaySettings
 from .server import ServerSettings
 from .session import SessionSettings
@@ -50,6 +51,7 @@ class Settings:
     session: SessionSettings = dataclasses.field(default_factory=SessionSettings)
     shares: ShareSettings = dataclasses.field(default_factory=ShareSettings)
     egress: EgressSettings = dataclasses.field(default_factory=EgressSettings)
+    own: OwnAddressSettings = dataclasses.field(default_factory=OwnAddressSettings)
     tcp: TCPSettings = dataclasses.field(default_factory=TCPSettings)
     delivery: DeliverySettings = dataclasses.field(default_factory=DeliverySettings)
     dns: DNSSettings = dataclasses.field(default_factory=DNSSettings)
@@ -76,6 +78,7 @@ GROUPS: dict[str, type[Any]] = {
     "session": SessionSettings,
     "shares": ShareSettings,
     "egress": EgressSettings,
+    "own": OwnAddressSettings,
     "tcp": TCPSettings,
     "delivery": DeliverySettings,
     "dns": DNSSettings,

@@ -114,6 +114,52 @@ class WebRTCSettings:
         parse=positive,
         help="WebRTC sessions of all clients together that have not connected yet; more offers are refused.",
     )
+    allowPrivateCandidates: bool = setting(
+        variable="AERO_WEBRTC_ALLOW_PRIVATE_CANDIDATES",
+        option="webrtc-allow-private-candidates",
+        default=True,
+        derive=lambda values: values["relayMode"] != "prod",
+        parse=goBoolean,
+        shown="true; false in the relay mode prod, which a public domain has",
+        help="Whether ICE may send checks to candidates of clients that are not public addresses, or addresses of this"
+        " machine. Without it such clients still connect, by the checks that they send.",
+    )
+    maxCandidates: int = setting(
+        variable="AERO_WEBRTC_MAX_CANDIDATES",
+        option="webrtc-max-candidates",
+        default=16,
+        parse=integer(1, 64),
+        help="Candidates that one WebRTC session may tell; the others are passed over.",
+    )
+    maxChecksPerAddress: int = setting(
+        variable="AERO_WEBRTC_MAX_CHECKS_PER_ADDRESS",
+        option="webrtc-max-checks-per-address",
+        default=16,
+        parse=integer(1, 10_000),
+        help="ICE checks, repeated ones included, that one session sends to one IP address that does not answer.",
+    )
+    maxChecks: int = setting(
+        variable="AERO_WEBRTC_MAX_CHECKS",
+        option="webrtc-max-checks",
+        default=64,
+        parse=integer(1, 100_000),
+        help="The same to all addresses together.",
+    )
+    checksPerSecondPerIP: int = setting(
+        variable="AERO_WEBRTC_CHECKS_PER_SECOND_PER_IP",
+        option="webrtc-checks-per-second-per-ip",
+        default=50,
+        parse=integer(0, 1_000_000),
+        help="Unanswered ICE checks a second for one client IPv4 address or IPv6 /64, on average over ten seconds; 0 is"
+        " any number.",
+    )
+    checksPerSecond: int = setting(
+        variable="AERO_WEBRTC_CHECKS_PER_SECOND",
+        option="webrtc-checks-per-second",
+        default=1_000,
+        parse=integer(0, 10_000_000),
+        help="Unanswered ICE checks a second for all clients of the process together; 0 is any number.",
+    )
     consentTimeout: float = setting(
         variable="AERO_WEBRTC_CONSENT_TIMEOUT",
         option="webrtc-consent-timeout",

@@ -34,9 +34,12 @@ MAX_BODY_BYTES = 2_097_152
 class OfferEndpoint(RelayEndpoint):
     """
     C{POST /webrtc/offer}.
+
+    @cvar tooLarge: What is said of a body with too many bytes.
     """
 
     maxBodyBytes = MAX_BODY_BYTES
+    tooLarge = f"expected an offer of at most {MAX_BODY_BYTES} bytes"
 
     def __init__(
         self,
@@ -80,6 +83,12 @@ class OfferEndpoint(RelayEndpoint):
         The body of the answer.
         """
         return {"sessionId": session.id, "sdp": {"type": "answer", "sdp": text}}
+
+    def bodyRefused(self, request: AeroRequest, refused: Refused) -> int:
+        """
+        Answer that a body of this size is no offer (relay.md sections 7.1 and 7.2).
+        """
+        return self.refused(request, Refused(400, "bad_message", self.tooLarge))
 
     # -- the work
 
@@ -178,6 +187,8 @@ class VersionedOfferEndpoint(OfferEndpoint):
     """
     C{POST /offer}, of clients older than the other.
     """
+
+    tooLarge = "invalid offer"
 
     def read(self, body: bytes) -> str:
         """

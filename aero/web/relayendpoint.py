@@ -87,6 +87,12 @@ class RelayEndpoint(Endpoint):
         """
         return replyRelayError(request, refused)
 
+    def bodyRefused(self, request: AeroRequest, refused: Refused) -> int:
+        """
+        Answer a request whose body is too large, and was not read.
+        """
+        return self.refused(request, refused)
+
     def _refusedLater(self, failure: Failure, request: AeroRequest) -> int:
         failure.trap(Refused)
         assert isinstance(failure.value, Refused)

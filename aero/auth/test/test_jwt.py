@@ -192,11 +192,11 @@ class VerifyRelayTokenTests(SynchronousTestCase):
         self.assertIsNotNone(verifyRelayToken(_SECRET, claiming(), _NOW))
         wrong: dict[str, tuple[object, ...]] = {
             "sid": ("", None, 1, True, ["a"], "\ud800"),
-            "iat": (None, True, "1", 1.0, 2**63, -(2**63) - 1, 10**400),
-            "exp": (None, True, "1800000000", 1.8e9, 2**63, 1e400),
-            "nbf": (None, True, "1", 1.0, _NOW + 1, -(2**63) - 1),
+            "iat": (None, True, "1", [1], 2**63, -(2**63) - 1, 10**400, 1e19),
+            "exp": (None, True, "1800000000", 2**63, 1e300, _NOW + 60.5, -1.0),
+            "nbf": (None, True, "1", _NOW + 1, 1.5, -(2**63) - 1, -1e19),
             "origin": (None, 1, True, [], "\udc00"),
-            "aud": (None, 1, ["a"]),
+            "aud": (None, 1, {}, ["a", 1], [None], [["a"]], ["\udc00"]),
             "iss": (None, 1, {}),
         }
         for name, values in wrong.items():
@@ -216,9 +216,50 @@ class VerifyRelayTokenTests(SynchronousTestCase):
             {"iat": -1},
             {"jti": 1, "sub": None, "x": [{}]},
             {"origin": "", "aud": "", "iss": ""},
+            {"iat": -1.0, "exp": 1.8e9, "nbf": 1.0},
+            {"aud": ["a", "b"]},
+            {"aud": []},
         )
         for claims in odd:
             self.assertIsNotNone(verifyRelayToken(_SECRET, claiming(**claims), _NOW), claims)
+
+    def test_numbers(self) -> None:
+        """
+        A whole number of seconds may have an exponent or a fraction of zero. A part of a second,
+        NaN, and what is infinite or too large are refused.
+        """
+        for text, isValid in (
+            ("18e8", True),
+            ("1.8E+9", True),
+            ("1800000000.000", True),
+            ("1800000000.5", False),
+            ("1800000000.0001", False),
+            ("true", False),
+            ("NaN", False),
+            ("Infinity", False),
+            ("-Infinity", False),
+            ("1e400", False),
+            ("18e18", False),
+        ):
+            payload = b'{"iat":1,"sid":"a","exp":%s}' % text.encode()
+            found = verifyRelayToken(_SECRET, signed(_HEADER, payload), _NOW)
+            self.assertEqual(found is not None, isValid, text)
+
+    def test_audiences(self) -> None:
+        """
+        A token for several is for each of them; one for nobody is for no one.
+        """
+        for told, audience, expected in (
+            ("a", "a", True),
+            ("a", "b", False),
+            ("ab", "a", False),
+            (["b", "a"], "a", True),
+            (["b", "ac"], "a", False),
+            ([], "a", False),
+        ):
+            found = verifyRelayToken(_SECRET, claiming(aud=told), _NOW)
+            assert found is not None
+            self.assertEqual(found.isFor(audience), expected, (told, audience))
 
     def test_time(self) -> None:
         """

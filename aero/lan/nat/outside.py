@@ -6,7 +6,7 @@ forwards lead.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Collection, Iterable, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -16,6 +16,7 @@ from aero.net.dialer import ApprovedTarget, Dialer
 from aero.net.resolver import Resolver
 from aero.policy.egress import EgressPolicy
 from aero.policy.forwards import Forward, ForwardMap
+from aero.policy.reach import OwnAddresses
 from aero.wire.ipv4 import addressText
 
 
@@ -74,10 +75,14 @@ class Outside:
         allowPrivate: bool,
         connectTimeout: float,
         deliveries: Deliveries,
+        own: OwnAddresses | None = None,
+        sitePorts: Collection[int] = (),
     ) -> None:
         """
         @param allowPrivate: Whether guests may reach addresses that are not public. The policy
             of the guest has decided about that too; here it is the last word.
+        @param own: The addresses of this machine.
+        @param sitePorts: Ports that guests may reach at public addresses of this machine.
         """
         self.forwards = ForwardMap(forwards)
         self.deliveries = deliveries
@@ -92,7 +97,7 @@ class Outside:
         self._direct = Dialer(
             reactor,
             resolver,
-            EgressPolicy(allowPrivate=allowPrivate, **rest),
+            EgressPolicy(allowPrivate=allowPrivate, own=own, sitePorts=sitePorts, **rest),
             metrics,
             connectTimeout=connectTimeout,
             reportErrors=True,

@@ -309,7 +309,7 @@ class UDPNat:
             return False  # a forward's, or one that belongs to a single flow
         if self._filtering == "address":
             return any(host == address[0] for host, _ in binding.flows)
-        return not self._lan.egress.rules.addressRefusal(addressNumber(address[0]))
+        return not self._lan.egress.rules.addressRefusal(addressNumber(address[0]), port=0)
 
     def _open(self, key: Key, size: int, now: float) -> _Flow | None:
         """

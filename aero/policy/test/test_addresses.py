@@ -74,9 +74,22 @@ _REGISTRY_IPV6 = {
     "ff00::/8": False,
 }
 
+#: Networks in public space that clouds serve to their own machines alone.
+_CLOUDS_IPV4 = (
+    "168.63.129.16/32",
+    "161.26.0.0/16",
+    "166.8.0.0/14",
+    "199.36.153.4/30",
+    "199.36.153.8/30",
+)
+_CLOUDS_IPV6 = ("2600:2d00:2:1000::/56", "2600:2d00:2:2000::/56")
+_REGISTRY_IPV4 |= dict.fromkeys(_CLOUDS_IPV4, False)
+_REGISTRY_IPV6 |= dict.fromkeys(_CLOUDS_IPV6, False)
+
 _FOUR_NETWORKS = [ipaddress.IPv4Network(text) for text in _REGISTRY_IPV4]
 _SIX_NETWORKS = [ipaddress.IPv6Network(text) for text in _REGISTRY_IPV6]
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_ISATAP = (bytes.fromhex("00005efe"), bytes.fromhex("02005efe"))
 _CARRIERS = [ipaddress.IPv6Network(text) for text in ("::/96", "::ffff:0:0/96", "64:ff9b::/96")]
 
 
@@ -89,7 +102,7 @@ def slowIsPublic(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool
         return not rows or _REGISTRY_IPV4[str(max(rows, key=lambda net: net.prefixlen))]
     if any(address in carrier for carrier in _CARRIERS):
         return slowIsPublic(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    if address not in _GLOBAL_UNICAST:
+    if address not in _GLOBAL_UNICAST or address.packed[8:12] in _ISATAP:
         return False
     found = [net for net in _SIX_NETWORKS if address in net]
     return not found or _REGISTRY_IPV6[str(max(found, key=lambda net: net.prefixlen))]
@@ -118,6 +131,12 @@ _SIXES = strategies.one_of(
     strategies.integers(0, 2**128 - 1),
     strategies.integers(0x2000 << 112, (0x4000 << 112) - 1),
     strategies.sampled_from(_around([*_SIX_NETWORKS, *_CARRIERS], 2**128 - 1)),
+    strategies.builds(
+        lambda prefix, form, four: prefix << 64 | form << 32 | four,
+        strategies.integers(0x2000 << 48, (0x4000 << 48) - 1),
+        strategies.sampled_from((0x5EFE, 0x02005EFE, 0x01005EFE, 0x5EFD, 0x5EFF)),
+        strategies.integers(0, 2**32 - 1),
+    ),
     strategies.tuples(
         strategies.sampled_from([*_SIX_NETWORKS, *_CARRIERS]), strategies.integers(0, 2**128 - 1)
     ).map(lambda pair: int(pair[0][0]) | pair[1] & int(pair[0].hostmask)),
@@ -226,6 +245,49 @@ class IsPublicTests(SynchronousTestCase):
         self.assertAll(False, "2002:7f00:1::", "2002:808:808::1", "2002:a00:1::1")
         self.assertAll(False, "2001::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2")
         self.assertAll(False, "::ffff:0:8.8.8.8", "::ffff:0:127.0.0.1")
+
+    def test_ISATAP(self) -> None:
+        """
+        An ISATAP address is refused under any prefix, whatever IPv4 address it carries. Interface
+        identifiers beside that form mean nothing.
+        """
+        for prefix in ("2606:4700:1:2", "2001:470:1:2", "2a00:1450:4001:800", "fe80:0:0:0"):
+            for form in ("0:5efe", "200:5efe"):
+                for four in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "8.8.8.8", "0.0.0.0"):
+                    self.assertAll(False, f"{prefix}:{form}:{four}")
+        for form in ("0:5efd", "0:5eff", "100:5efe", "300:5efe", "1:5efe", "201:5efe", "5efe:0"):
+            self.assertAll(True, f"2606:4700:1:2:{form}:10.0.0.1")
+        self.assertAll(True, "2606:4700:0:5efe:a00:1:0:1")
+
+    def test_clouds(self) -> None:
+        """
+        The endpoints that clouds have in public space for their own machines are not public, also
+        where IPv6 carries them. The addresses around them are.
+        """
+        for four in (
+            "168.63.129.16",
+            "161.26.0.0",
+            "161.26.255.255",
+            "166.8.0.1",
+            "166.11.255.255",
+            "199.36.153.4",
+            "199.36.153.11",
+        ):
+            self.assertAll(False, four, f"::ffff:{four}", f"64:ff9b::{four}", f"::{four}")
+        self.assertAll(
+            True,
+            "168.63.129.15",
+            "168.63.129.17",
+            "161.25.255.255",
+            "161.27.0.0",
+            "166.7.255.255",
+            "166.12.0.0",
+            "199.36.153.3",
+            "199.36.153.12",
+            "2600:2d00:2:fff::1",
+            "2600:2d00:2:1100::1",
+        )
+        self.assertAll(False, "2600:2d00:2:1000::1", "2600:2d00:2:2000::1")
 
     def test_malformed(self) -> None:
         """

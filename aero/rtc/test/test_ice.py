@@ -4,15 +4,20 @@ Tests for L{aero.rtc.ice} and L{aero.rtc.sockets}, as far as they need no networ
 
 from __future__ import annotations
 
+import asyncio
 import errno
+from types import SimpleNamespace
 from typing import Any
 
 from aioice import Candidate as Local
 from aioice import stun
 from twisted.trial.unittest import SynchronousTestCase
 
+from aero.policy.icechecks import CheckLimits, IceChecks, SessionChecks
+from aero.policy.reach import AddressPolicy, OwnAddresses
 from aero.rtc import sockets
 from aero.rtc.ice import MAX_QUEUED, MAX_QUEUED_EARLY, MAX_REMOTE, IceConnection, IceOptions
+from aero.rtc.sockets import CheckingProtocol
 from aero.wire.sdp import Candidate
 
 
@@ -33,7 +38,86 @@ class IceTests(SynchronousTestCase):
         """
         One without sockets.
         """
-        return IceConnection(IceOptions(**options), lambda candidate: None)
+        return IceConnection(IceOptions(**options), lambda candidate: None, self.makeChecks())
+
+    def makeChecks(
+        self, *, allowPrivate: bool = True, own: OwnAddresses | None = None, **limits: Any
+    ) -> SessionChecks:
+        """
+        What a session may check.
+        """
+        self.refused: list[str] = []
+        shared = IceChecks(
+            AddressPolicy(allowPrivate=allowPrivate, own=own),
+            CheckLimits(**{"candidates": 1_000, **limits}),
+            now=lambda: 0.0,
+            refused=self.refused.append,
+        )
+        return shared.session("192.0.2.7")
+
+    def test_policy(self) -> None:
+        """
+        Candidates that a client tells pass the policy about addresses, however they are written.
+        """
+        own = OwnAddresses()
+        own.learn(["93.184.216.34"])
+        ice = self.make()
+        ice.checks = self.makeChecks(allowPrivate=False, own=own)
+        refused = (
+            "127.0.0.1",
+            "10.0.0.1",
+            "169.254.169.254",
+            "168.63.129.16",
+            "93.184.216.34",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:5db8:d822",
+            "fe80::1",
+            "2606:4700::5efe:10.0.0.1",
+        )
+        for address in refused:
+            for kind in ("host", "srflx", "relay"):
+                ice.addRemote(remote(address=address, kind=kind))
+        self.assertEqual(ice.remote_candidates, [])
+        self.assertEqual(self.refused, ["policy"] * (3 * len(refused)))
+        ice.addRemote(remote(address="93.184.216.35"))
+        self.assertEqual([each.host for each in ice.remote_candidates], ["93.184.216.35"])
+
+    def test_fewCandidates(self) -> None:
+        """
+        A session may tell few candidates, those that the policy refuses included.
+        """
+        ice = self.make()
+        ice.checks = self.makeChecks(allowPrivate=False, candidates=3)
+        for address in ("127.0.0.1", "8.8.8.8", "8.8.4.4", "1.1.1.1"):
+            ice.addRemote(remote(address=address))
+        self.assertEqual([each.host for each in ice.remote_candidates], ["8.8.8.8", "8.8.4.4"])
+        self.assertEqual(self.refused, ["policy", "candidates"])
+
+    def test_fewChecks(self) -> None:
+        """
+        Checks to an address that does not answer end, over all its ports. Answers to the peer's
+        checks and requests to a STUN server are not counted.
+        """
+        ice = self.make()
+        ice.checks = self.makeChecks(perAddress=5)
+        sent: list[Any] = []
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        asyncio.set_event_loop(loop)
+        self.addCleanup(asyncio.set_event_loop, None)
+        protocol = CheckingProtocol(ice)
+        protocol.transport = SimpleNamespace(sendto=lambda data, to: sent.append(to))  # type: ignore[assignment]
+        check = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+        check.attributes["USERNAME"] = "a:b"
+        for port in range(1, 100):
+            protocol.send_stun(check, ("8.8.8.8", port))
+        self.assertEqual(sent, [("8.8.8.8", port) for port in range(1, 6)])
+        self.assertEqual(set(self.refused), {"address"})
+        sent.clear()
+        protocol.send_stun(stun.Message(stun.Method.BINDING, stun.Class.REQUEST), ("8.8.8.8", 9))
+        protocol.send_stun(stun.Message(stun.Method.BINDING, stun.Class.RESPONSE), ("8.8.8.8", 9))
+        self.assertEqual(len(sent), 2)
 
     def test_remoteCandidates(self) -> None:
         """

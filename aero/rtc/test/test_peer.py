@@ -13,6 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.errors import Refused
 from aero.metrics import ROWS, Metrics
 from aero.metrics import relay as rows
+from aero.policy.icechecks import CheckLimits, IceChecks
+from aero.policy.reach import AddressPolicy
 from aero.rtc.datachannel import ChannelRequest
 from aero.rtc.ice import IceOptions
 from aero.rtc.peer import Peers, PeerShared
@@ -49,6 +51,12 @@ class PeerTests(SynchronousTestCase):
                 udp=UDPSettings(),
                 bridge=BridgeSettings(),
                 ice=IceOptions(),
+                checks=IceChecks(
+                    AddressPolicy(allowPrivate=True),
+                    CheckLimits(),
+                    now=self.clock.seconds,
+                    refused=lambda reason: None,
+                ),
                 connectTimeout=30.0,
                 maxMessage=4_352,
                 maxBuffer=1_048_576,

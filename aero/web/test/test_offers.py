@@ -91,6 +91,22 @@ class OfferTests(OfferTestCase):
     What is answered.
     """
 
+    def test_tooLarge(self) -> None:
+        """
+        A body that is too large is refused as an offer that is none, before it is read.
+        """
+        self.make()
+        for path, message in (
+            ("/webrtc/offer", "expected an offer of at most 2097152 bytes"),
+            ("/offer", "invalid offer"),
+        ):
+            for size in (2_097_153, 3_000_000):
+                response = self.post(path, b"x" * size)
+                self.assertEqual(response.status, 400)
+                self.assertEqual(response.json(), {"code": "bad_message", "message": message})
+                self.assertEqual(response.header(b"Connection"), b"close")
+        self.assertEqual(self.peers.made, [])
+
     def test_answers(self) -> None:
         """
         Each endpoint has its own keys, and no others.
