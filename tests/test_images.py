@@ -183,7 +183,9 @@ class RangeTests(_ImagesTestCase):
             ("bytes=-0", 416),
             ("bytes=5-2", 200),
             ("lines=1-2", 200),
-            ("bytes=0-0,", 416),
+            ("bytes=0-0,", 206),
+            ("bytes=, 0-0 ,,", 206),
+            ("bytes=,", 200),
         ):
             with Connection.to(self.server) as connection:
                 connection.send(

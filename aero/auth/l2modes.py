@@ -257,7 +257,8 @@ def offeredProtocols(lines: Sequence[bytes]) -> list[str]:
     """
     if not lines:
         return []
-    return [entry.strip(" \t") for entry in lines[0].decode("latin-1").split(",")]
+    entries = (entry.strip(" \t") for entry in lines[0].decode("latin-1").split(","))
+    return [entry for entry in entries if entry]
 
 
 def bearerToken(lines: Sequence[bytes]) -> str | None:

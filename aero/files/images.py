@@ -30,6 +30,7 @@ from aero.settings.images import IMMUTABLE, ImageSettings
 
 from .document import Document
 from .imagegate import METHODS
+from .ranges import asksForSeveral
 from .staticfile import FileResponse, FileServer, givesPart
 from .staticpath import StaticPath, parsePath, splitTarget
 from .webroot import Denied, Missing, WebRoot
@@ -185,7 +186,7 @@ class ImageTree:
             return True
         size = document.stamp.size
         lines = request.requestHeaders.getRawHeaders(b"Range", ())
-        if len(lines) > 1 or any(b"," in line for line in lines):
+        if len(lines) > 1 or any(map(asksForSeveral, lines)):
             whole = (b"Content-Range", b"bytes */%d" % size)
             self._refuse(request, 416, "One range at a time", "ranges", whole)
             return False

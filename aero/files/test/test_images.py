@@ -161,6 +161,14 @@ class StreamingTests(_ImagesTestCase):
             self.assertEqual(response.header(b"Content-Range"), b"bytes */262144")
         self.assertEqual(self.refused("ranges"), 3)
 
+    def test_emptyElements(self) -> None:
+        """
+        Empty elements of the list do not make one range several (RFC 9110 section 5.6.1.2).
+        """
+        for value in (b"bytes=0-5,", b"bytes=,0-5", b"bytes= ,, 0-5 , "):
+            response = self.get(headers={b"Range": value})
+            self.assertEqual((response.status, response.body), (206, CONTENT[:6]), value)
+
     def test_ifRange(self) -> None:
         """
         A range of another version is the whole image instead.
