@@ -53,6 +53,7 @@ from aero.tls.protocol import TLSServerFactory
 from aero.web.frontendproxy import FrontendProxy
 from aero.web.health import HealthEndpoint, ReadyEndpoint, VersionEndpoint
 from aero.web.opensessions import OpenSessionsEndpoint, Tunnel
+from aero.web.upgradelog import UpgradeLog
 from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.l2 import L2Protocol
 from aero.ws.mux import MuxProtocol
@@ -237,6 +238,9 @@ class Aero(Parts):
             accessLog=AccessLog(
                 least=leastLevel(self.settings.server.logLevel),
                 fullAddresses=self.settings.server.logFullAddresses,
+            ),
+            upgradeLog=UpgradeLog(
+                self.reactor, fullAddresses=self.settings.server.logFullAddresses
             ),
         )
 

@@ -25,6 +25,7 @@ from twisted.web.http_headers import Headers
 
 from aero.errors import Refused
 from aero.policy.clientaddress import Client
+from aero.wire.fieldlist import hasToken
 
 from .headerset import HeaderSet
 from .refusals import phrase
@@ -215,7 +216,7 @@ class AeroRequest(server.Request):
         if site.hosts is not None:
             self._checkHost(site.hosts)
         if self.method in (b"TRACE", b"CONNECT"):
-            self.responseHeaders.setRawHeaders(b"Allow", [b"GET, HEAD"])
+            self.responseHeaders.setRawHeaders(b"Allow", [site.allow(self)])
             raise Refused(405, "method_not_allowed", "Method not allowed", reason="method")
         return site.router.respond(self)
 
@@ -245,6 +246,7 @@ class AeroRequest(server.Request):
         self.site.refused(refused.reason)
         if self.isUpgrade():
             # What a WebSocket client is told has the shape of gateway.md section 9.1.
+            self.site.upgradeLog.refused(self, refused.status, refused.reason, refused.message)
             replyUpgradeRefused(self, refused.status, refused.message)
             return
         headers = [(b"Cache-Control", b"no-store")]
@@ -324,10 +326,7 @@ class AeroRequest(server.Request):
         headers = self.requestHeaders
         if self.clientproto != b"HTTP/1.1" or not headers.hasHeader(b"Upgrade"):
             return False
-        lines = headers.getRawHeaders(b"Connection", [])
-        return any(
-            token.strip().lower() == b"upgrade" for line in lines for token in line.split(b",")
-        )
+        return hasToken(headers.getRawHeaders(b"Connection", []), b"upgrade")
 
     def takeOver(self, protocol: IProtocol, first: bytes = b"") -> None:
         """
