@@ -94,7 +94,7 @@ class L2Authenticator:
         isOpen: bool = False,
     ) -> None:
         """
-        @param normalizeOrigin: L{aero.policy.origin.normalizeOrigin}.
+        @param normalizeOrigin: L{aero.policy.origin.comparedOrigin}.
         @param isOpen: Whether origins are not checked later, so that a token which names one
             has to find it here.
         @raise ValueError: The mode needs a key that is not given.

@@ -25,6 +25,7 @@ from twisted.web.http_headers import Headers
 
 from aero.errors import Refused
 from aero.policy.clientaddress import Client
+from aero.policy.hostname import hostOf
 from aero.wire.fieldlist import hasToken
 
 from .headerset import HeaderSet
@@ -224,7 +225,7 @@ class AeroRequest(server.Request):
         values = self.requestHeaders.getRawHeaders(b"Host", [])
         if len(values) != 1 or not values[0]:
             raise Refused(400, "bad_request", "Exactly one Host header is required", reason="host")
-        if hostName(values[0]) not in hosts:
+        if hostOf(values[0]) not in hosts:
             raise Refused(
                 421, "misdirected_request", "This server does not serve that host", reason="host"
             )
@@ -390,13 +391,3 @@ def usableRequestId(lines: Sequence[bytes]) -> str | None:
         return None
     text = lines[0].decode("ascii")
     return text if text.isprintable() else None
-
-
-def hostName(value: bytes) -> str:
-    """
-    The name in a C{Host} header: lower case, without the port, an IPv6 address in brackets.
-    """
-    text = value.decode("latin-1").lower()
-    if text.startswith("["):
-        return text[: text.find("]") + 1]
-    return text.partition(":")[0].removesuffix(".")

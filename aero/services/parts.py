@@ -31,6 +31,7 @@ from aero.policy.clientaddress import ClientAddresses
 from aero.policy.destinations import DestinationPolicy
 from aero.policy.egress import EgressPolicy
 from aero.policy.headers import ResponseHeaders
+from aero.policy.hostname import normalizeHost
 from aero.policy.origin import Origins
 from aero.settings import Settings, isInternalName
 from aero.settings.relay import RelaySettings
@@ -185,7 +186,7 @@ class Parts:
         if not self.isEdge or self.certificates is None:
             return None
         domain = self.settings.server.domain
-        own = f"[{domain}]" if ":" in domain else domain
+        own = normalizeHost(f"[{domain}]" if ":" in domain else domain) or domain
         more = () if self.acme is None else self.acme.names
         return frozenset({own, *more, *(LOCAL_HOSTS if self.isInternal else ())})
 
