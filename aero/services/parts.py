@@ -311,7 +311,7 @@ class Parts:
         """
         http = self.settings.http
         if self.isEdge or http.edgeHeaders:
-            return ResponseHeaders.edge(http.hstsMaxAge, http.connectSources)
+            return ResponseHeaders.edge(http.hstsMaxAge, self.settings.csp.extra)
         return ResponseHeaders.gateway(http.isolate)
 
     @cached_property
