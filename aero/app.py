@@ -35,6 +35,7 @@ from aero.http.limits import ConnectionLimits
 from aero.http.redirect import RedirectFactory
 from aero.http.router import Router
 from aero.http.site import AeroSite
+from aero.http.upgradelog import UpgradeLog
 from aero.interfaces import IUpgradable
 from aero.log import Caution, leastLevel, observerFor
 from aero.net.binding import Binding
@@ -244,6 +245,9 @@ class Aero(Parts):
             accessLog=AccessLog(
                 least=leastLevel(self.settings.server.logLevel),
                 fullAddresses=self.settings.server.logFullAddresses,
+            ),
+            upgradeLog=UpgradeLog(
+                self.reactor, fullAddresses=self.settings.server.logFullAddresses
             ),
         )
 

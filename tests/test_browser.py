@@ -82,6 +82,108 @@ window.found = {
 };
 """
 
+#: The inline scripts of a page: one whose hash is allowed, and one whose is not.
+HASHED_SCRIPT = "window.hashedScriptRan = true;"
+OTHER_SCRIPT = "window.otherScriptRan = true;"
+
+BLOB_HTML = f"""<!doctype html>
+<title>Blobs</title>
+<script>{HASHED_SCRIPT}</script>
+<script>{OTHER_SCRIPT}</script>
+<script src="https://foreign.invalid/script.js"></script>
+<script type="module" src="./blobs.js"></script>
+"""
+
+#: What emulators do with bytes of their own. A WAV of one sample is a sound.
+BLOB_JS = """
+const attempt = async (call) => {
+  try { return await call(); } catch (error) { return `${error.name}: ${error.message}`; }
+};
+const url = (type, ...parts) => URL.createObjectURL(new Blob(parts, { type }));
+const settled = (element, good) => new Promise((resolve) => {
+  element.addEventListener(good, () => resolve("ok"));
+  element.addEventListener("error", () => resolve("error"));
+});
+const script = (text) => url("text/javascript", text);
+const bytes = (hex) => Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16));
+const sound = bytes("524946462600000057415645666d74201000000001000100401f0000401f000001000800"
+  + "64617461020000008080");
+const dot = bytes("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b");
+window.blobs = {
+  worklet: await attempt(async () => {
+    const context = new AudioContext();
+    await context.audioWorklet.addModule(script(
+      "registerProcessor('p', class extends AudioWorkletProcessor { process() { return true; } });"));
+    new AudioWorkletNode(context, "p");
+    return "ok";
+  }),
+  fetched: await attempt(async () => (await fetch(url("text/plain", "bytes"))).text()),
+  request: await attempt(() => new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    request.open("GET", url("text/plain", "bytes"));
+    request.onload = () => resolve(request.responseText);
+    request.onerror = () => resolve("error");
+    request.send();
+  })),
+  imported: await attempt(async () => (await import(script("export const found = 7;"))).found),
+  audio: await attempt(() => {
+    const audio = document.createElement("audio");
+    const done = settled(audio, "loadeddata");
+    audio.src = url("audio/wav", sound);
+    audio.load();
+    return done;
+  }),
+  image: await attempt(() => {
+    const image = new Image();
+    const done = settled(image, "load");
+    image.src = url("image/gif", dot);
+    return done;
+  }),
+  worker: await attempt(() => new Promise((resolve) => {
+    const worker = new Worker(script("postMessage('ok')"));
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = () => resolve("error");
+  })),
+  element: await attempt(() => {
+    const element = document.createElement("script");
+    const done = settled(element, "load");
+    element.src = script("window.elementRan = true;");
+    document.head.append(element);
+    return done;
+  }),
+  inline: await attempt(() => {
+    const element = document.createElement("script");
+    element.textContent = "window.addedScriptRan = true;";
+    document.head.append(element);
+    return window.addedScriptRan === true;
+  }),
+  handler: await attempt(() => {
+    const button = document.createElement("button");
+    button.setAttribute("onclick", "window.handlerRan = true");
+    button.click();
+    return window.handlerRan === true;
+  }),
+  dataScript: await attempt(() => {
+    const element = document.createElement("script");
+    const done = settled(element, "load");
+    element.src = "data:text/javascript,window.dataRan=true";
+    document.head.append(element);
+    return done;
+  }),
+  eval: await attempt(async () => eval("1")),
+  frame: await attempt(() => new Promise((resolve) => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      if (event.effectiveDirective === "frame-src") { resolve("blocked"); }
+    });
+    const frame = document.createElement("iframe");
+    frame.src = url("text/html", "<p>frame");
+    document.body.append(frame);
+  })),
+  hashed: window.hashedScriptRan === true,
+  other: window.otherScriptRan === true,
+};
+"""
+
 PROBE_WORKER_JS = """
 import { mark } from "./mark.js";
 onmessage = ({ data }) => { Atomics.store(data, 0, mark); postMessage(crossOriginIsolated); };
@@ -196,6 +298,22 @@ def probeServer() -> Aero:
     (root / "mark.js").write_text("export const mark = 7;\n")
     (root / "add.wasm").write_bytes(ADD_WASM)
     return shared("edge", "--frontend-root", str(root))
+
+
+@cache
+def blobServer(hashed: bool) -> Aero:
+    """
+    An edge whose front end uses what it made itself.
+
+    @param hashed: Whether the hash of one inline script is in the settings.
+    """
+    root = Path(tempfile.mkdtemp(prefix="aero-blobs-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    (root / "index.html").write_text(BLOB_HTML)
+    (root / "blobs.js").write_text(BLOB_JS)
+    digest = base64.b64encode(hashlib.sha256(HASHED_SCRIPT.encode()).digest()).decode()
+    options = ("--csp-script-hashes", f"sha256-{digest}") if hashed else ()
+    return shared("edge", "--frontend-root", str(root), *options)
 
 
 class PageTests(SynchronousTestCase):
@@ -335,6 +453,58 @@ class FrontEndTests(SynchronousTestCase):
                 sorted(tab.violations()),
                 ["script-src eval", "script-src eval", "script-src-elem inline"],
             )
+
+
+class BlobTests(SynchronousTestCase):
+    """
+    What a page makes of its own bytes, which v86 and other emulators do.
+    """
+
+    def found(self, server: Aero) -> tuple[dict[str, Any], list[str]]:
+        """
+        What a page found out, and the violations of its policy.
+        """
+        with browserFor(server).open() as tab:
+            tab.goto("/")
+            deadline = time.monotonic() + PATIENCE
+            while not tab.page.evaluate("window.blobs !== undefined"):
+                self.assertLess(time.monotonic(), deadline, "the page found nothing out")
+            found: dict[str, Any] = tab.page.evaluate("window.blobs")
+            return found, tab.violations()
+
+    @inBrowserThread
+    def test_blobs(self) -> None:
+        """
+        Audio worklets, fetches, modules, scripts, workers, sounds and images from blobs work.
+        Inline scripts, handlers, C{data:} and foreign scripts, C{eval} and frames are stopped; an
+        inline script whose hash is in the settings runs, and no other.
+        """
+        for hashed in (False, True):
+            found, violations = self.found(blobServer(hashed))
+            self.assertEqual(
+                found,
+                {
+                    "worklet": "ok",
+                    "fetched": "bytes",
+                    "request": "bytes",
+                    "imported": 7,
+                    "audio": "ok",
+                    "image": "ok",
+                    "worker": "ok",
+                    "element": "ok",
+                    "inline": False,
+                    "handler": False,
+                    "dataScript": "error",
+                    "eval": found["eval"],
+                    "frame": "blocked",
+                    "hashed": hashed,
+                    "other": False,
+                },
+            )
+            self.assertIn("EvalError", found["eval"])
+            self.assertIn("script-src-elem https://foreign.invalid/script.js", violations)
+            inline = violations.count("script-src-elem inline")
+            self.assertEqual(inline, 2 if hashed else 3)
 
 
 class TunnelTests(SynchronousTestCase):

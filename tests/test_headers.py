@@ -5,12 +5,14 @@ Every response carries the header set exactly once, whatever it is and whoever w
 
 from __future__ import annotations
 
+import time
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from .support.curl import curl
 from .support.frontend import sharedRoot
 from .support.headerset import CSP, problems
-from .support.http import Connection, Response, request, sessionCookie
+from .support.http import PATIENCE, Connection, Response, request, sessionCookie
 from .support.server import ROOT, Aero, edgeOptions, run, shared
 from .support.targets import Target, echo, refusedPort
 from .support.tools import require
@@ -154,10 +156,24 @@ class OnceTests(HeadersTestCase):
 
     def test_upgradeElsewhere(self) -> None:
         """
-        A WebSocket handshake to a page is answered with the page (edge.md section 8).
+        A WebSocket handshake to a page is a 404 that names the endpoints there are, and the log has
+        a line with its reason.
         """
-        with WebSocket(edge(), "/", cookie=None) as socket:
-            self.check(socket.response, 200)
+        for path in ("/", "/tcp/"):
+            with WebSocket(edge(), path, cookie=None) as socket:
+                self.check(socket.response, 404)
+                self.assertIn(
+                    "Endpoints of this server: /tcp, /tcp-mux", socket.response.body.decode()
+                )
+        deadline = time.monotonic() + PATIENCE
+        while not any(
+            "refused a WebSocket upgrade to /tcp/ with 404" in line for line in edge().log
+        ):
+            # Other tests of this client may have used up the lines that it gets.
+            self.assertLess(time.monotonic(), deadline, "no line in the log")
+            time.sleep(0.3)
+            with WebSocket(edge(), "/tcp/", cookie=None):
+                pass
 
     def test_services(self) -> None:
         """
@@ -277,7 +293,7 @@ class SettingTests(HeadersTestCase):
         (E21, E22, E24).
         """
         policy = CSP.replace(
-            "connect-src 'self'", "connect-src 'self' https://p.example wss://p.example"
+            "connect-src 'self' blob:", "connect-src 'self' blob: https://p.example wss://p.example"
         )
         for isolation in ("0", "1"):
             server = Aero(

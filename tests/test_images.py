@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from unittest import SkipTest
 
+import zstandard
 from twisted.trial.unittest import SynchronousTestCase
 
 from .support.browser import browserFor, inBrowserThread
@@ -183,7 +184,9 @@ class RangeTests(_ImagesTestCase):
             ("bytes=-0", 416),
             ("bytes=5-2", 200),
             ("lines=1-2", 200),
-            ("bytes=0-0,", 416),
+            ("bytes=0-0,", 206),
+            ("bytes=, 0-0 ,,", 206),
+            ("bytes=,", 200),
         ):
             with Connection.to(self.server) as connection:
                 connection.send(
@@ -193,6 +196,26 @@ class RangeTests(_ImagesTestCase):
                 self.assertTrue(head.startswith(b"HTTP/1.1 %d " % status), (asked, head))
                 if status == 416:
                     self.assertIn(b"Content-Range: bytes */%d\r\n" % SIZE, head)
+
+    def test_parts(self) -> None:
+        """
+        Parts with names of their own are cut from the image, wherever they lie in it, plain and
+        as zstd frames; the last one is filled with zeros.
+        """
+        with Connection.to(self.server) as connection:
+            for start in (0, 1 << 30, (1 << 30) - 131_072, SIZE - 131_072):
+                stop = start + 262_144
+                expected = _expected(start, min(stop, SIZE)).ljust(262_144, b"\0")
+                plain = connection.request("GET", f"/images/disk-{start}-{stop}.img")
+                self.assertEqual((plain.status, plain.one("Content-Length")), (200, "262144"))
+                self.assertTrue(plain.body == expected, start)
+                frame = connection.request("GET", f"/images/disk-{start}-{stop}.img.zst")
+                self.assertEqual(frame.status, 200)
+                self.assertLess(len(frame.body), 20_000)
+                self.assertTrue(zstandard.decompress(frame.body) == expected, start)
+                self.assertEqual(problems(plain) + problems(frame), [])
+            for name in (f"disk-{SIZE}-{SIZE + 256}.img", "nope-0-256.img", "disk-0-0.img"):
+                self.assertEqual(connection.request("GET", f"/images/{name}").status, 404, name)
 
     def test_headers(self) -> None:
         """
@@ -408,3 +431,34 @@ class AccessTests(SynchronousTestCase):
             )
         expected = [True, SIZE, 206, f"bytes {offset}-{offset + 31}/{SIZE}"]
         self.assertEqual(found, [*expected, list(_mark(offset)[:32])])
+
+    @inBrowserThread
+    def test_otherSite(self) -> None:
+        """
+        A page of another site streams an image with the headers that v86 sends, where any site
+        may, and may not send a credential of its own.
+        """
+        port = freePort()
+        other = f"https://127.0.0.1:{port}"
+        server = shared(
+            "edge",
+            *("--https-port", str(port)),
+            AERO_IMAGES_ROOT=str(_images()),
+            AERO_IMAGES_CORS_ORIGINS="*",
+            AERO_IMAGES_CORP="cross-origin",
+            AERO_CSP_CONNECT_SRC_EXTRA=other,
+        )
+        with browserFor(server).open() as tab:
+            tab.goto("/")
+            found = tab.page.evaluate(
+                """async (site) => {
+                  const range = { Range: "bytes=0-31", "X-Accept-Encoding": "identity" };
+                  const part = await fetch(`${site}/images/disk.img`, { headers: range });
+                  const refused = await fetch(`${site}/images/disk.img`, {
+                    headers: { ...range, Authorization: "Bearer x" },
+                  }).then((response) => response.status, (error) => error.name);
+                  return [part.status, part.headers.get("Content-Range"), refused];
+                }""",
+                other,
+            )
+        self.assertEqual(found, [206, f"bytes 0-31/{SIZE}", "TypeError"])

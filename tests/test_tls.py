@@ -116,6 +116,29 @@ class InternalTests(SynchronousTestCase):
             said = client(server, *check, "-x509_strict", "-verify_return_error")
             self.assertIn("Verify return code: 0 (ok)", said)
 
+    def test_rootDot(self) -> None:
+        """
+        C{https://localhost.} is the same site: in SNI, C{Host} and C{Origin}, in a fetch, a session
+        and the redirect from plain HTTP; a percent-encoded name is no name of the site.
+        """
+        server = shared("edge")
+        host = f"LOCALHOST.:{server.port}"
+        origin = f"https://localhost.:{server.port}"
+        context = server.tlsContext("http/1.1")
+        context.check_hostname = False  # Python does not take the dot for the root's
+        with Connection(server.port, tls=context, serverName="localhost.") as connection:
+            response = connection.request("GET", "/healthz", ("Origin", origin), host=host)
+            self.assertEqual(response.status, 200)
+            self.assertEqual(response.one("Access-Control-Allow-Origin"), origin)
+            response = connection.request("POST", "/session", ("Origin", origin), host=host)
+            self.assertEqual(response.status, 201)
+            response = connection.request(
+                "GET", "/healthz", ("Origin", origin.replace("t.", "t..")), host=host
+            )
+            self.assertEqual(response.status, 403)
+            response = connection.request("GET", "/healthz", host="local%68ost")
+            self.assertEqual(response.status, 421)
+
     def test_restart(self) -> None:
         """
         A restart changes neither root nor certificate, and a lost certificate is made anew

@@ -94,7 +94,7 @@ class L2Authenticator:
         isOpen: bool = False,
     ) -> None:
         """
-        @param normalizeOrigin: L{aero.policy.origin.normalizeOrigin}.
+        @param normalizeOrigin: L{aero.policy.origin.comparedOrigin}.
         @param isOpen: Whether origins are not checked later, so that a token which names one
             has to find it here.
         @raise ValueError: The mode needs a key that is not given.
@@ -257,7 +257,8 @@ def offeredProtocols(lines: Sequence[bytes]) -> list[str]:
     """
     if not lines:
         return []
-    return [entry.strip(" \t") for entry in lines[0].decode("latin-1").split(",")]
+    entries = (entry.strip(" \t") for entry in lines[0].decode("latin-1").split(","))
+    return [entry for entry in entries if entry]
 
 
 def bearerToken(lines: Sequence[bytes]) -> str | None:

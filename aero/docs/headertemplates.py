@@ -15,7 +15,7 @@ from typing import Callable, Iterable
 from aero.policy.headers import ResponseHeaders
 
 #: Stands for the origin of the server in C{connect-src}; to be replaced, as each file says.
-PLACEHOLDER = ("https://aero.example.com", "wss://aero.example.com")
+PLACEHOLDER = {"connect-src": ("https://aero.example.com", "wss://aero.example.com")}
 
 _NOTE = (
     "Written from the table in aero/policy/headers.py; python -m aero.docs writes it again.",

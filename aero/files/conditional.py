@@ -19,7 +19,7 @@ from twisted.web.http import stringToDatetime
 #: More entity tags than a cache could have for one URL; the rest of the list is not read.
 MAX_TAGS: Final = 64
 
-_TAG = re.compile(rb'[ \t]*(W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?:,|\Z)')
+_TAG = re.compile(rb'[ \t,]*(W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?:,|\Z)')
 
 
 class Verdict(enum.Enum):
@@ -53,7 +53,8 @@ def _seconds(text: bytes) -> int | None:
 
 def _tags(lines: Sequence[bytes]) -> list[tuple[bool, bytes]]:
     """
-    The (weak, opaque tag) pairs of a list; it ends where the syntax does.
+    The (weak, opaque tag) pairs of a list; it ends where the syntax does. Empty elements are
+    ignored (RFC 9110 section 5.6.1.2).
     """
     found: list[tuple[bool, bytes]] = []
     text = b",".join(lines)

@@ -31,6 +31,7 @@ class Document:
     @ivar modified: When it was modified, in whole seconds.
     @ivar raw: Whether it must be sent as it is, for a disk image.
     @ivar caching: The C{Cache-Control}.
+    @ivar part: The bytes of the representation where they are not those of the file.
     """
 
     stamp: Stamp
@@ -39,6 +40,14 @@ class Document:
     modified: int
     raw: bool
     caching: bytes
+    part: int | None = None
+
+    @property
+    def size(self) -> int:
+        """
+        The bytes of the representation.
+        """
+        return self.stamp.size if self.part is None else self.part
 
     @classmethod
     def fromStamp(cls, stamp: Stamp, name: bytes, caching: bytes) -> Document:

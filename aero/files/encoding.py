@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import Final, Sequence
 
+from aero.wire.fieldlist import elements, hasToken
+
 #: Longer headers are not read: no client sends one, and the parse stays cheap.
 MAX_LENGTH: Final = 1_024
 
@@ -31,7 +33,7 @@ def weights(lines: Sequence[bytes]) -> dict[bytes, float]:
     text = b",".join(lines)
     if len(text) > MAX_LENGTH:
         return found
-    for element in text.lower().split(b","):
+    for element in elements([text.lower()]):
         coding, *parameters = (part.strip(b" \t") for part in element.split(b";"))
         if not coding:
             continue
@@ -67,8 +69,4 @@ def forbidsTransform(lines: Sequence[bytes]) -> bool:
     """
     Whether a C{Cache-Control} contains C{no-transform} (RFC 9111 section 5.2.1.6).
     """
-    return any(
-        directive.strip(b" \t").lower() == b"no-transform"
-        for line in lines
-        for directive in line.split(b",")
-    )
+    return hasToken(lines, b"no-transform")

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Sequence
 
+from aero.http.gates import requestedNames
 from aero.http.headerset import HeaderSet
 from aero.http.replies import replyEmpty, replyError
 from aero.metrics import Metrics
 from aero.metrics import images as rows
 from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
+from aero.wire.fieldlist import elements
 
 if TYPE_CHECKING:
     from aero.http.request import AeroRequest
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 #: What a streaming client wants to know of a response.
 _EXPOSED = b"Accept-Ranges, Content-Encoding, Content-Length, Content-Range, ETag, Last-Modified"
 
-#: What it may send, beyond what needs no permission.
-_ACCEPTED = b"Range, If-Range, If-None-Match, If-Modified-Since, Authorization"
+#: What it may always send, beyond what needs no permission.
+_ACCEPTED = (b"Range", b"If-Range", b"If-None-Match", b"If-Modified-Since", b"Authorization")
 
 METHODS = b"GET, HEAD, OPTIONS"
 
@@ -97,8 +99,21 @@ class ImageGate:
             headers=[
                 (b"Allow", METHODS),
                 (b"Access-Control-Allow-Methods", METHODS),
-                (b"Access-Control-Allow-Headers", _ACCEPTED),
+                (b"Access-Control-Allow-Headers", self._granted(request)),
                 (b"Access-Control-Max-Age", _PREFLIGHT_AGE),
             ],
         )
         return False
+
+    def _granted(self, request: AeroRequest) -> bytes:
+        """
+        The request headers that a page may send: the usual ones and those that it asks for, as v86
+        asks for C{X-Accept-Encoding}. Any site, without credentials, gets all but C{Authorization}.
+        """
+        asked = requestedNames(
+            request.requestHeaders.getRawHeaders(b"Access-Control-Request-Headers", ())
+        )
+        names = {name.lower(): name for name in (*elements([asked]), *_ACCEPTED)}
+        if self._any:
+            names.pop(b"authorization")
+        return b", ".join(names.values())

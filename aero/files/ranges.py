@@ -10,7 +10,10 @@ file has, is answered with the whole file as if the header were not there.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Final, NamedTuple
+
+from aero.wire.fieldlist import elements
 
 #: Parts of one multipart response.
 MAX_RANGES: Final = 16
@@ -53,11 +56,11 @@ def parseRange(value: bytes, size: int) -> list[ByteRange] | None:
     unit, equals, specs = value.partition(b"=")
     if not equals or unit.strip(b" \t").lower() != b"bytes" or len(specs) > _MAX_LENGTH:
         return None
-    elements = specs.split(b",")
-    if len(elements) > MAX_RANGES:
+    wanted = list(elements([specs]))
+    if not wanted or len(wanted) > MAX_RANGES:
         return None
     found: list[ByteRange] = []
-    for element in elements:
+    for element in wanted:
         match = _SPEC.match(element)
         if match is None:
             return None
@@ -78,6 +81,13 @@ def parseRange(value: bytes, size: int) -> list[ByteRange] | None:
     if len(found) > 1 and sum(stop - start for start, stop in found) > size:
         return None
     return found
+
+
+def asksForSeveral(value: bytes) -> bool:
+    """
+    Tell whether a C{Range} has more than one element, whatever they are.
+    """
+    return len(list(islice(elements([value.partition(b"=")[2]]), 2))) > 1
 
 
 def multipart(

@@ -198,13 +198,17 @@ class FileResponse:
             self._sendPlain(etag)
         return False
 
+    def body(self) -> Body:
+        """
+        The bytes of the document, from which ranges are taken.
+
+        @raise Replaced: The file is another version by now.
+        """
+        return self._server.body(self._location, self._location.name, self._document.stamp)
+
     def _sendPlain(self, etag: bytes) -> None:
         document = self._document
-        body: Body
-        if self._request.method == b"HEAD":
-            body = _NoBody(document.stamp.size)
-        else:
-            body = self._server.body(self._location, self._location.name, document.stamp)
+        body: Body = _NoBody(document.size) if self._request.method == b"HEAD" else self.body()
         headers = [(b"Accept-Ranges", b"bytes"), (b"Last-Modified", httpDate(document.modified))]
         self._send(200, body, [ByteRange(0, body.size)], body.size, etag, headers)
         self._server.count["file"].inc()
@@ -267,7 +271,7 @@ class FileResponse:
         if lines is None or len(lines) != 1:
             return False
         document = self._document
-        size = document.stamp.size
+        size = document.size
         etag = b'"%b"' % document.tag
         if not rangeApplies(_single(headers, b"If-Range"), etag, document.modified):
             return False
@@ -288,7 +292,7 @@ class FileResponse:
             # (edge.md section 18).
             self._refuse(416, "One range at a time", [(b"Content-Range", b"bytes */%d" % size)])
             return True
-        body = self._server.body(self._location, self._location.name, document.stamp)
+        body = self.body()
         sent = [(b"Accept-Ranges", b"bytes"), (b"Last-Modified", httpDate(document.modified))]
         if len(ranges) == 1:
             only = ranges[0]
@@ -411,7 +415,7 @@ def givesPart(headers: Headers, document: Document) -> bool:
     if not rangeApplies(_single(headers, b"If-Range"), etag, document.modified):
         return False
     try:
-        return parseRange(lines[0], document.stamp.size) is not None
+        return parseRange(lines[0], document.size) is not None
     except Unsatisfiable:
         return True
 

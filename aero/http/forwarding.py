@@ -9,6 +9,8 @@ from typing import Final, Iterable
 
 from twisted.web.http_headers import Headers
 
+from aero.wire.fieldlist import elements
+
 #: Meant for the next hop alone, whatever C{Connection} says.
 _HOP_BY_HOP: Final = frozenset(
     {
@@ -42,7 +44,7 @@ _REPLACED: Final = frozenset({b"host", b"content-length", b"expect"})
 
 
 def _named(lines: Iterable[bytes]) -> set[bytes]:
-    return {name.strip().lower() for line in lines for name in line.split(b",")}
+    return {name.lower() for name in elements(lines)}
 
 
 def requestHeaders(received: Headers, *, address: str, secure: bool) -> Headers:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Callable, Protocol, Sequence
 from aero.metrics import Metrics, sessions
 from aero.policy.origin import Origins
 from aero.policy.quota import MakeBuckets, addressKey, localBuckets
+from aero.wire.fieldlist import elements
 
 from .replies import Header, reply, replyEmpty, replyError, retryAfter
 
@@ -31,7 +32,7 @@ PREFLIGHT_MAX_AGE = b"600"
 _UNLIMITED = ("/healthz", "/readyz", "/metrics")
 
 _MAX_REQUEST_HEADERS = 4_096
-_NOT_IN_HEADER_NAMES = re.compile(rb"[^\x00-\x20,!#$%&'*+\-.^_`|~0-9A-Za-z]")
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 #: A DNS message with the id 0 that says SERVFAIL (gateway.md section 7.1).
 _SERVFAIL = bytes.fromhex("000080820000000000000000")
@@ -158,13 +159,27 @@ def _preflight(request: AeroRequest) -> list[Header]:
     ]
 
 
+def requestedNames(lines: Sequence[bytes]) -> bytes:
+    """
+    The header names that a preflight asks for, as it wrote them.
+
+    @param lines: The lines of C{Access-Control-Request-Headers}.
+    @return: Empty where there are several lines, which no browser sends, too many bytes, or
+        something that is no name.
+    """
+    asked = lines[0].strip(b" \t") if len(lines) == 1 else b""
+    if len(asked) > _MAX_REQUEST_HEADERS or not all(map(_TOKEN.fullmatch, elements([asked]))):
+        return b""
+    return asked
+
+
 def _allowedHeaders(lines: Sequence[bytes]) -> bytes:
     """
     The request headers a preflight is granted: those it asks for, and always
     C{Content-Type}. Anything odd is not repeated.
     """
-    asked = lines[0].strip() if len(lines) == 1 else b""
-    if not asked or len(asked) > _MAX_REQUEST_HEADERS or _NOT_IN_HEADER_NAMES.search(asked):
+    asked = requestedNames(lines)
+    names = {name.lower() for name in elements([asked])}
+    if not names:
         return b"Content-Type"
-    names = {name.strip().lower() for name in asked.split(b",")}
     return asked if b"content-type" in names else b"Content-Type, " + asked

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 from aero.errors import Refused
+from aero.wire.fieldlist import elements
 
 from .head import Head, bad, validHost, validName, validTarget, validValue
 
@@ -66,7 +67,7 @@ def readHead(headers: Sequence[tuple[bytes, bytes]], maxBytes: int, maxHeaders: 
             pseudo[name] = value
         elif not validName(name) or name != name.lower():
             raise bad("Malformed header name")
-        elif name in _CONNECTION or (name == b"te" and value.lower() != b"trailers"):
+        elif name in _CONNECTION or (name == b"te" and not _isTrailers(value)):
             raise bad("Connection-specific header fields are not allowed")
         elif name == b"cookie":
             # Clients may split cookies for better compression (RFC 9113 section 8.2.3).
@@ -120,3 +121,10 @@ def _requestTarget(pseudo: dict[bytes, bytes], host: bytes | None) -> tuple[byte
     if host is not None and host.lower() != authority.lower():
         raise bad("The Host header and the authority disagree", "host")
     return method, target, authority
+
+
+def _isTrailers(value: bytes) -> bool:
+    """
+    Tell whether a C{TE} names C{trailers} and nothing else (RFC 9113 section 8.2.2).
+    """
+    return {element.lower() for element in elements([value])} == {b"trailers"}

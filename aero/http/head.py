@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 
 from aero.errors import Refused
+from aero.wire.fieldlist import hasToken
 
 _TOKEN_CHARACTERS = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: What may stand in a head: visible ASCII, space, tab, obs-text, and the line ends.
@@ -201,11 +202,7 @@ def _bodyLength(version: bytes, framing: dict[bytes, list[bytes]]) -> int | None
 def _persistent(version: bytes, framing: dict[bytes, list[bytes]]) -> bool:
     if version != b"HTTP/1.1":
         return False
-    return not any(
-        token.strip().lower() == b"close"
-        for line in framing.get(b"connection", ())
-        for token in line.split(b",")
-    )
+    return not hasToken(framing.get(b"connection", ()), b"close")
 
 
 def _expectsContinue(version: bytes, framing: dict[bytes, list[bytes]]) -> bool:

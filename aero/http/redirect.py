@@ -20,11 +20,11 @@ from twisted.python.failure import Failure
 from aero.errors import Refused
 from aero.metrics import Metrics
 from aero.metrics import http as rows
+from aero.policy.hostname import hostOf
 from aero.settings.http import HTTPSettings
 
 from .head import END, Head, bad, parseHead
 from .refusals import phrase
-from .request import hostName
 
 #: Where ACME servers look for the answer to an HTTP-01 challenge (RFC 8555 section 8.3).
 CHALLENGES = b"/.well-known/acme-challenge/"
@@ -174,8 +174,8 @@ class RedirectProtocol(StreamProtocol):
         values = [value for name, value in head.headers if name.lower() == b"host"]
         if not values:
             raise bad("Exactly one Host header is required", "host")
-        host = hostName(values[0])
-        if host not in site.hosts:
+        host = hostOf(values[0])
+        if host is None or host not in site.hosts:
             raise Refused(
                 421, "misdirected_request", "This server does not serve that host", reason="host"
             )

@@ -10,12 +10,12 @@ good a result as bytes.
 from __future__ import annotations
 
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Iterable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web.error import UnsupportedMethod
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from aero.errors import Refused
@@ -24,6 +24,8 @@ from .replies import isOver, replyError, replyRefused
 
 if TYPE_CHECKING:
     from .request import AeroRequest
+
+_RENDER: Final = "render_"
 
 #: Headers that belong to the response that did not come about.
 _OF_THE_SUCCESS = (
@@ -85,14 +87,52 @@ def replyMethodNotAllowed(request: AeroRequest, allowed: list[bytes]) -> None:
     Answer a method that a resource does not have, and say which it has
     (RFC 9110 section 15.5.6).
     """
-    names = {bytes(name) for name in allowed} | {b"OPTIONS"}
+    replyError(request, 405, "Method not allowed", headers=[(b"Allow", _allow(allowed))])
+
+
+def hasMethods(resource: IResource) -> bool:
+    """
+    Whether a resource has a method for each HTTP method, and no C{render} of its own.
+    """
+    return bool(_methodsOf(resource))
+
+
+def allowOf(resource: IResource | None) -> bytes:
+    """
+    The C{Allow} of a resource that has a method for each HTTP method; of any other resource
+    C{GET, HEAD}, the least that every server has (RFC 9110 section 9.1).
+    """
+    methods = _methodsOf(resource)
+    return _allow(methods) if methods else b"GET, HEAD"
+
+
+def _allow(methods: Iterable[bytes]) -> bytes:
+    """
+    The value of C{Allow}: C{OPTIONS} is answered everywhere, C{HEAD} where C{GET} is.
+    """
+    names = {bytes(name) for name in methods} - {b"HEAD"} | {b"OPTIONS"}
     if b"GET" in names:
         names.add(b"HEAD")
-    allow = b", ".join(sorted(names))
-    replyError(request, 405, "Method not allowed", headers=[(b"Allow", allow)])
+    return b", ".join(sorted(names))
+
+
+def _methodsOf(resource: object) -> set[bytes]:
+    """
+    The methods that a resource has a C{render_} method for, without C{HEAD}, which Twisted gives
+    to every resource. None for a resource with a C{render} of its own.
+    """
+    names = (name[len(_RENDER) :] for name in dir(resource) if name.startswith(_RENDER))
+    return {name.encode("ascii", "replace") for name in names} - {b"HEAD"}
 
 
 def _ask(request: AeroRequest, resource: IResource) -> Any:
+    if request.method == b"HEAD" and isinstance(resource, Resource):
+        methods = _methodsOf(resource)
+        # Twisted's own HEAD asks for a GET, whether the resource has one or not.
+        inherited = type(resource).render_HEAD is Resource.render_HEAD
+        if inherited and methods and b"GET" not in methods:
+            replyMethodNotAllowed(request, list(methods))
+            return NOT_DONE_YET
     try:
         return resource.render(request)
     except UnsupportedMethod as error:

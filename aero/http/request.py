@@ -25,6 +25,8 @@ from twisted.web.http_headers import Headers
 
 from aero.errors import Refused
 from aero.policy.clientaddress import Client
+from aero.policy.hostname import hostOf
+from aero.wire.fieldlist import hasToken
 
 from .headerset import HeaderSet
 from .refusals import phrase
@@ -218,7 +220,7 @@ class AeroRequest(server.Request):
         if site.hosts is not None:
             self._checkHost(site.hosts)
         if self.method in (b"TRACE", b"CONNECT"):
-            self.responseHeaders.setRawHeaders(b"Allow", [b"GET, HEAD"])
+            self.responseHeaders.setRawHeaders(b"Allow", [site.allow(self)])
             raise Refused(405, "method_not_allowed", "Method not allowed", reason="method")
         return site.router.respond(self)
 
@@ -226,7 +228,7 @@ class AeroRequest(server.Request):
         values = self.requestHeaders.getRawHeaders(b"Host", [])
         if len(values) != 1 or not values[0]:
             raise Refused(400, "bad_request", "Exactly one Host header is required", reason="host")
-        if hostName(values[0]) not in hosts:
+        if hostOf(values[0]) not in hosts:
             raise Refused(
                 421, "misdirected_request", "This server does not serve that host", reason="host"
             )
@@ -248,6 +250,7 @@ class AeroRequest(server.Request):
         self.site.refused(refused.reason)
         if self.isUpgrade():
             # What a WebSocket client is told has the shape of gateway.md section 9.1.
+            self.site.upgradeLog.refused(self, refused.status, refused.reason, refused.message)
             replyUpgradeRefused(self, refused.status, refused.message)
             return
         if close:
@@ -340,10 +343,7 @@ class AeroRequest(server.Request):
         headers = self.requestHeaders
         if self.clientproto != b"HTTP/1.1" or not headers.hasHeader(b"Upgrade"):
             return False
-        lines = headers.getRawHeaders(b"Connection", [])
-        return any(
-            token.strip().lower() == b"upgrade" for line in lines for token in line.split(b",")
-        )
+        return hasToken(headers.getRawHeaders(b"Connection", []), b"upgrade")
 
     def takeOver(self, protocol: IProtocol, first: bytes = b"") -> None:
         """
@@ -407,13 +407,3 @@ def usableRequestId(lines: Sequence[bytes]) -> str | None:
         return None
     text = lines[0].decode("ascii")
     return text if text.isprintable() else None
-
-
-def hostName(value: bytes) -> str:
-    """
-    The name in a C{Host} header: lower case, without the port, an IPv6 address in brackets.
-    """
-    text = value.decode("latin-1").lower()
-    if text.startswith("["):
-        return text[: text.find("]") + 1]
-    return text.partition(":")[0].removesuffix(".")

@@ -8,8 +8,9 @@ With a fallback, the front end gets what no service owns, there as well; the res
 segments of edge.md section 3.4 are never its, known or not.
 
 WebSocket handshakes are handed over before the gates, because an endpoint answers its
-refusals itself, in an order of its own (gateway.md section 9). Other offers to upgrade, h2c
-among them, are ignored, as RFC 9110 section 7.8 allows.
+refusals itself, in an order of its own (gateway.md section 9). A handshake for a path where
+nothing speaks WebSocket is a 404. Other offers to upgrade, h2c among them, are ignored, as
+RFC 9110 section 7.8 allows.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from twisted.web.resource import IResource, getChildForRequest
 from aero.errors import Refused
 from aero.interfaces import IUpgradable
 from aero.policy.headers import NO_FRAMES
+from aero.wire.fieldlist import hasToken
 
 from .gates import Gate
 from .paths import decodePath, isAmbiguous, upgradePath
-from .rendering import fail, render
+from .rendering import allowOf, fail, hasMethods, render
 from .replies import replyEmpty, replyError, replyUpgradeRefused
 
 if TYPE_CHECKING:
@@ -129,6 +131,8 @@ class Router:
         self._trees: dict[tuple[bytes, ...], Route] = {}
         self._depth = 0
         self._upgrades: dict[bytes, tuple[str, IUpgradable]] = {}
+        # The paths of WebSocket endpoints, aliases left out, for clients that miss them.
+        self._endpointPaths: list[str] = []
 
     def addResource(self, path: str, resource: IResource) -> None:
         """
@@ -158,6 +162,8 @@ class Router:
 
         @param path: Another path than its own.
         """
+        if path in ("", upgradable.path):
+            self._endpointPaths.append(self.base + upgradable.path)
         for template, _ in self._spellings(path or upgradable.path):
             self._upgrades[template.encode("utf-8")] = (template, upgradable)
 
@@ -178,12 +184,20 @@ class Router:
                 return
             if options and not isFallback:
                 replyEmpty(request)
+            elif self._isBare and request.method == b"OPTIONS" and _answersOptions(route):
+                replyEmpty(request, headers=[(b"Allow", allowOf(route.resource))])
             elif route.resource is None:
                 self._replyNothing(request, route.status)
             else:
                 self._render(request, route, route.resource)
         except Exception:  # noqa: BLE001
             fail(request, Failure())
+
+    def allow(self, request: AeroRequest) -> bytes:
+        """
+        The C{Allow} of the path of a request.
+        """
+        return allowOf(self._find(request.path).resource)
 
     def bodyLimit(self, request: AeroRequest) -> int:
         """
@@ -276,17 +290,17 @@ class Router:
         owner = None if path is None else self._upgrades.get(path)
         if owner is not None:
             request.route, upgradable = owner
-        elif self._isBare or not _isWebSocket(request):
+        elif self._isBare or not hasToken(
+            request.requestHeaders.getRawHeaders(b"Upgrade", ()), b"websocket"
+        ):
             return False
-        elif self._fallback is None:
-            self._refuseUpgrade(request, path)
-            return True
         elif IUpgradable.providedBy(self._fallback) and self._find(request.path).resource is (
             self._fallback
         ):
             request.route, upgradable = FALLBACK, self._fallback
         else:
-            return False
+            self._refuseUpgrade(request, path)
+            return True
         try:
             upgradable.upgradeReceived(request)
         except Exception:  # noqa: BLE001
@@ -297,9 +311,19 @@ class Router:
 
     def _refuseUpgrade(self, request: AeroRequest, path: bytes | None) -> None:
         if path is None:
-            replyUpgradeRefused(request, 400, "Invalid request URL")
+            refused = Refused(400, "bad_request", "Invalid request URL", reason="upgrade-url")
+        elif self._fallback is None:
+            # The text of gateway.md section 9.1.
+            refused = Refused(404, "not_found", "Not Found", reason="upgrade-path")
         else:
-            replyUpgradeRefused(request, 404, "Not Found")
+            there = ", ".join(self._endpointPaths) or "none"
+            refused = Refused(
+                404,
+                "not_found",
+                f"No WebSocket endpoint has this path. Endpoints of this server: {there}",
+                reason="upgrade-path",
+            )
+        request.refuse(refused)
 
     def _replyNothing(self, request: AeroRequest, status: int) -> None:
         if self._isBare:
@@ -319,6 +343,8 @@ class Router:
         render(request, resource)
 
 
-def _isWebSocket(request: AeroRequest) -> bool:
-    lines = request.requestHeaders.getRawHeaders(b"Upgrade", ())
-    return any(part.strip().lower() == b"websocket" for line in lines for part in line.split(b","))
+def _answersOptions(route: Route) -> bool:
+    """
+    Whether a route of a bare router has more methods than the two of the server it replaces.
+    """
+    return route.resource is not None and hasMethods(route.resource)

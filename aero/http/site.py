@@ -32,6 +32,7 @@ from .accesslog import AccessLog, RequestLog
 from .connection import Connection
 from .request import AeroRequest
 from .requestids import RandomIds
+from .upgradelog import UpgradeLog
 
 _log = Logger()
 
@@ -50,7 +51,8 @@ class Respondent(Protocol):
     What answers requests that passed the door: a L{Router<aero.http.router.Router>}.
 
     It may also have C{bodyLimit(request) -> int}, the most bytes of body it wants for a
-    request whose headers are known; the site's own limit holds besides.
+    request whose headers are known; the site's own limit holds besides. And
+    C{allow(request) -> bytes}, the methods of the path of a request.
     """
 
     def respond(self, request: Any) -> Any:
@@ -83,6 +85,7 @@ class AeroSite(server.Site):
         hosts: frozenset[str] | None = None,
         anyHost: bool = False,
         accessLog: RequestLog | None = None,
+        upgradeLog: UpgradeLog | None = None,
         newRequestId: Callable[[], str] | None = None,
     ) -> None:
         """
@@ -90,6 +93,7 @@ class AeroSite(server.Site):
         @param anyHost: Whether requests with a malformed C{Host}, or none, are taken, which is
             only for sites that serve any.
         @param accessLog: Is told of every finished response; by default an L{AccessLog}.
+        @param upgradeLog: Is told of every refused WebSocket upgrade.
         """
         super().__init__(None, reactor=clock, timeout=settings.idleTimeout)  # type: ignore[no-untyped-call]
         self.router = router
@@ -112,6 +116,7 @@ class AeroSite(server.Site):
         self.newRequestId = RandomIds() if newRequestId is None else newRequestId
         self.draining = False
         self._accessLog = AccessLog() if accessLog is None else accessLog
+        self.upgradeLog = UpgradeLog(clock) if upgradeLog is None else upgradeLog
         self._connections: set[Connection] = set()
         self._sweepCall: IDelayedCall | None = None
         self._drained: list[Deferred[None]] = []
@@ -206,6 +211,13 @@ class AeroSite(server.Site):
         limit = self.settings.maxBodyBytes
         smaller = getattr(self.router, "bodyLimit", None)
         return limit if smaller is None else min(limit, smaller(request))
+
+    def allow(self, request: AeroRequest) -> bytes:
+        """
+        The C{Allow} of the path of a request.
+        """
+        allow: Callable[[AeroRequest], bytes] | None = getattr(self.router, "allow", None)
+        return b"GET, HEAD" if allow is None else allow(request)
 
     def clientOf(
         self,

@@ -14,8 +14,13 @@ RESPONSES = CounterRow(
 REFUSALS = CounterRow(
     "aero_image_refusals_total",
     "Requests for images that were refused, by reason: origin, session, method, path, ranges (several at once), whole"
-    " (a range is required), busy.",
+    " (a range is required), part (too long), torn (the image changes), busy.",
     ("reason",),
+)
+PARTS = CounterRow(
+    "aero_image_parts_total",
+    "Parts with names of their own that were made from a whole image: plain or zstd.",
+    ("form",),
 )
 TORN = CounterRow(
     "aero_image_torn_total",

@@ -109,6 +109,9 @@ class ClientAddresses:
 def _fromTheRight(lines: Sequence[bytes]) -> Iterator[str]:
     """
     The entries of a header, last one first, without the ports that some proxies append.
+
+    Empty entries are not ignored, other than in the lists of RFC 9110: a proxy that appended one
+    does not know its client, so the walk must end there and not at what the client wrote.
     """
     for line in reversed(lines):
         for raw in reversed(line.split(b",")):

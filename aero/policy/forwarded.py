@@ -35,8 +35,9 @@ def forwardedFirst(lines: Sequence[bytes], parameter: bytes) -> bytes | None:
     @param parameter: Its name in lower case.
     @return: C{None} where it is not there, or comes after something that is no parameter.
     """
-    element = _elements(lines[0])[0] if lines else []
-    for name, value in element:
+    # Empty elements are ignored (RFC 9110 section 5.6.1.2).
+    named = (element for line in lines[:1] for element in _elements(line) if element)
+    for name, value in next(named, []):
         if name is None:
             return None
         if name == parameter:

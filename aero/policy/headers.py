@@ -8,8 +8,9 @@ twice, so nothing else in aero writes these names.
 
 from __future__ import annotations
 
-import re
 from typing import Iterable
+
+from .csp import NO_SOURCES, Sources, contentSecurityPolicy
 
 Pair = tuple[bytes, bytes]
 
@@ -30,40 +31,6 @@ PERMISSIONS: Pair = (
 
 #: For the routes of the gateway; elsewhere C{frame-ancestors} says the same.
 NO_FRAMES: Pair = (b"X-Frame-Options", b"DENY")
-
-#: No inline script or style; C{'wasm-unsafe-eval'} because an emulator compiles WebAssembly
-#: while it runs; C{blob:} workers because bundlers make them.
-_CSP = (
-    "default-src 'none'",
-    "base-uri 'none'",
-    "object-src 'none'",
-    "frame-ancestors 'none'",
-    "script-src 'self' 'wasm-unsafe-eval'",
-    "worker-src 'self' blob:",
-    "connect-src 'self'{}",
-    "img-src 'self' data: blob:",
-    "style-src 'self'",
-    "font-src 'self'",
-)
-
-#: What a source may never contain, whoever checked it before: it would end its directive, or
-#: the header.
-_NOT_IN_SOURCE = re.compile(r"[^!-~]|[;,'\"]")
-
-
-def contentSecurityPolicy(connectSources: Iterable[str] = ()) -> bytes:
-    """
-    Build the policy of pages.
-
-    @param connectSources: Where pages may connect to, beyond their own origin.
-    @raise ValueError: A source would say something else than a source.
-    """
-    extras = ""
-    for source in connectSources:
-        if not source or _NOT_IN_SOURCE.search(source):
-            raise ValueError(f"expected a source of a content security policy, not {source!r}")
-        extras += f" {source}"
-    return "; ".join(_CSP).format(extras).encode("ascii")
 
 
 class ResponseHeaders:
@@ -88,12 +55,12 @@ class ResponseHeaders:
         )
 
     @classmethod
-    def edge(cls, hstsMaxAge: int, connectSources: Iterable[str] = ()) -> ResponseHeaders:
+    def edge(cls, hstsMaxAge: int, sources: Sources = NO_SOURCES) -> ResponseHeaders:
         """
         The set of a site that serves pages (edge.md sections 4.1 to 4.3).
 
         @param hstsMaxAge: Seconds that browsers shall insist on TLS; 0 makes them forget it.
-        @param connectSources: See L{contentSecurityPolicy}.
+        @param sources: See L{contentSecurityPolicy}.
         """
         return cls(
             (
@@ -101,7 +68,7 @@ class ResponseHeaders:
                 NO_SNIFF,
                 NO_REFERRER,
                 PERMISSIONS,
-                (b"Content-Security-Policy", contentSecurityPolicy(connectSources)),
+                (b"Content-Security-Policy", contentSecurityPolicy(sources)),
                 (b"Strict-Transport-Security", b"max-age=%d" % hstsMaxAge),
             )
         )

@@ -13,6 +13,7 @@ from typing import Callable, Iterable, Sequence
 
 from aero.errors import Refused
 
+from .hostname import normalizeName, splitAuthority
 from .origin import Origins, normalizeOrigin
 
 #: Gives the lines of a header, unmerged.
@@ -139,8 +140,8 @@ def hostScheme(forwardedProto: bytes | None, originLines: Sequence[bytes], secur
 
 def normalizeHost(text: str, scheme: str) -> str | None:
     """
-    The one spelling of a host: lower case, without the port that its scheme has anyway. An
-    address stays as it is written.
+    The one spelling of a host, as L{normalizeName} gives it, without the port that its scheme has
+    anyway. An address stays as it is written.
 
     @return: C{None} for what is no host.
     """
@@ -149,17 +150,16 @@ def normalizeHost(text: str, scheme: str) -> str | None:
         host = host[1:-1]
     if not host or _SPACE.search(host) or not host.isprintable():
         return None
-    host = host.lower()
+    parts = splitAuthority(host)
+    if parts is None:
+        return None
+    host, port = parts
     if host.startswith("["):
-        name, bracket, rest = host.partition("]")
-        if not bracket or len(name) < 2 or (rest and not rest.startswith(":")):
-            return None
-        name, port = f"{name}]", rest[1:] if rest else None
+        name = host.lower() if len(host) > 3 else None
     else:
-        name, colon, rest = host.partition(":")
-        if not name:
-            return None
-        port = rest if colon else None
+        name = normalizeName(host)
+    if name is None:
+        return None
     if port is None:
         return name
     if not _PORT.fullmatch(port) or int(port) > 65_535:

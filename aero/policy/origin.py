@@ -12,8 +12,8 @@ import dataclasses
 import re
 from typing import Sequence
 
-from .idn import toASCII
-from .numeric import ipv4Text, ipv6Text, joinParts, parseIPv6, parseNumber
+from .hostname import normalizeHost, splitAuthority
+from .numeric import parseIPv4
 
 #: The most characters of an C{Origin} or C{Host} that are looked at.
 MAX_ORIGIN_CHARACTERS = 4_096
@@ -28,9 +28,6 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ORIGIN = re.compile(r"(https?)://([^/]+)/?", re.IGNORECASE)
 _NOT_IN_ORIGIN = re.compile(r"[^!-~]|[%,{}`\\?#]")
 _NOT_IN_HOST = re.compile(r"[^!-~]|[%,/?#\\@]")
-
-#: The forbidden domain code points of the URL standard that the checks before leave over.
-_NOT_IN_DOMAIN = re.compile(r"[\x00-\x20\x7f#%/:<>?@\[\\\]^|]")
 
 
 def normalizeOrigin(raw: str) -> str | None:
@@ -98,7 +95,7 @@ class Origins:
     """
 
     def __init__(self, allowed: Sequence[str]) -> None:
-        self._allowed = frozenset(map(allowlistEntry, allowed))
+        self._allowed = frozenset(originKey(allowlistEntry(entry)) for entry in allowed)
         self._any = "*" in self._allowed
 
     def allow(
@@ -127,61 +124,59 @@ class Origins:
         if origin is None:
             return _UNREADABLE
         if self._allowed:
-            return OriginDecision(origin, self._any or origin in self._allowed)
+            return OriginDecision(origin, self._any or originKey(origin) in self._allowed)
         return OriginDecision(origin, _isSameHost(origin, hostLines, scheme))
+
+
+def originKey(origin: str) -> str:
+    """
+    Give what two origins are compared by. The dot of the root stays in an origin, because a browser
+    compares C{Access-Control-Allow-Origin} with what it sent; it means nothing here.
+
+    @param origin: As L{normalizeOrigin} gives it.
+    """
+    scheme, _, authority = origin.partition("://")
+    host, colon, port = authority.partition(":")
+    return f"{scheme}://{host[:-1]}{colon}{port}" if host.endswith(".") else origin
+
+
+def comparedOrigin(raw: str) -> str | None:
+    """
+    Read an origin and give what it is compared by; C{None} where the text is not an origin.
+    """
+    origin = normalizeOrigin(raw)
+    return None if origin is None else originKey(origin)
 
 
 def _isSameHost(origin: str, hostLines: Sequence[bytes], scheme: str | None) -> bool:
     if origin == "null" or len(hostLines) != 1:
         return False
-    originScheme, _, authority = origin.partition("://")
+    originScheme = origin.partition("://")[0]
     if scheme is not None and scheme != originScheme:
         return False
     host = hostLines[0].decode("latin-1").strip(_WHITE)
     if not host or len(host) > MAX_ORIGIN_CHARACTERS or _NOT_IN_HOST.search(host):
         return False
-    return _normalizeAuthority(originScheme, host) == authority
+    authority = _normalizeAuthority(originScheme, host)
+    return authority is not None and originKey(f"{originScheme}://{authority}") == originKey(origin)
 
 
 def _normalizeAuthority(scheme: str, authority: str) -> str | None:
     """
     Normalise C{host[:port]}: no credentials, no empty port, no default port.
     """
-    if authority.startswith("["):
-        bracketed, bracket, rest = authority.partition("]")
-        address = parseIPv6(bracketed[1:]) if bracket else None
-        host = None if address is None else f"[{ipv6Text(address)}]"
-        if rest and not rest.startswith(":"):
-            return None
-        port = rest[1:] if rest else None
-    else:
-        name, colon, digits = authority.partition(":")
-        host, port = _normalizeDomain(name), digits if colon else None
-    if host is None or port is None:
+    parts = splitAuthority(authority)
+    if parts is None:
+        return None
+    name, port = parts
+    host = normalizeHost(name)
+    if host is None:
+        return None
+    if name.endswith(".") and parseIPv4(host) is None:
+        host += "."
+    if port is None:
         return host
     number = int(port) if port.isdigit() and port.isascii() else 0
     if not 1 <= number <= 65_535:
         return None
     return host if number == _DEFAULT_PORTS[scheme] else f"{host}:{number}"
-
-
-def _normalizeDomain(name: str) -> str | None:
-    """
-    Read a host without brackets as the URL standard does: an IPv4 address if its last label is
-    a number, else a name.
-    """
-    if not name:
-        return None
-    try:
-        domain = toASCII(name)
-    except ValueError:
-        return None
-    if not domain or _NOT_IN_DOMAIN.search(domain):
-        return None
-    labels = domain.split(".")
-    if labels[-1] == "" and len(labels) > 1:
-        labels.pop()
-    if not labels[-1].isdigit() and parseNumber(labels[-1]) is None:
-        return domain
-    address = joinParts([parseNumber(label) for label in labels])
-    return None if address is None else ipv4Text(address)

@@ -15,7 +15,7 @@ import aero
 from aero.auth.l2modes import L2Authenticator
 from aero.auth.sessions import Sessions
 from aero.errors import ConfigurationError
-from aero.policy.origin import Origins, normalizeOrigin
+from aero.policy.origin import Origins, comparedOrigin
 from aero.web import bare
 from aero.ws.endpoint import WebSocketEndpoint
 from aero.ws.l2 import L2Endpoint, L2Protocol
@@ -147,7 +147,7 @@ class L2Service(Service):
             sessions = self.parts.sessions
         return L2Authenticator(
             self._mode,
-            normalizeOrigin=normalizeOrigin,
+            normalizeOrigin=comparedOrigin,
             sessions=sessions,
             apiKey=l2.apiKey,
             jwtSecret=l2.jwtSecret,

@@ -26,6 +26,7 @@ from aero.net.resolver import Resolver, SystemResolver
 from aero.net.udp.ports import DatagramPorts
 from aero.policy.clientaddress import ClientAddresses
 from aero.policy.headers import ResponseHeaders
+from aero.policy.hostname import normalizeHost
 from aero.policy.origin import Origins
 from aero.settings import Settings, isInternalName
 from aero.settings.relay import RelaySettings
@@ -157,7 +158,7 @@ class Parts(PolicyParts):
         if not self.isEdge or self.certificates is None:
             return None
         domain = self.settings.server.domain
-        own = f"[{domain}]" if ":" in domain else domain
+        own = normalizeHost(f"[{domain}]" if ":" in domain else domain) or domain
         more = () if self.acme is None else self.acme.names
         return frozenset({own, *more, *(LOCAL_HOSTS if self.isInternal else ())})
 
@@ -250,7 +251,7 @@ class Parts(PolicyParts):
         """
         http = self.settings.http
         if self.isEdge or http.edgeHeaders:
-            return ResponseHeaders.edge(http.hstsMaxAge, http.connectSources)
+            return ResponseHeaders.edge(http.hstsMaxAge, self.settings.csp.extra)
         return ResponseHeaders.gateway(http.isolate)
 
     @cached_property

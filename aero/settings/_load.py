@@ -12,6 +12,7 @@ from aero.errors import ConfigurationError
 
 from ._table import Row, rowsOf
 from .acme import ACMESettings
+from .csp import CSPSettings
 from .delivery import DeliverySettings
 from .dns import DNSSettings
 from .fleet import FleetSettings
@@ -46,6 +47,7 @@ class Settings:
     tls: TLSSettings = dataclasses.field(default_factory=TLSSettings)
     acme: ACMESettings = dataclasses.field(default_factory=ACMESettings)
     http: HTTPSettings = dataclasses.field(default_factory=HTTPSettings)
+    csp: CSPSettings = dataclasses.field(default_factory=CSPSettings)
     static: StaticSettings = dataclasses.field(default_factory=StaticSettings)
     images: ImageSettings = dataclasses.field(default_factory=ImageSettings)
     session: SessionSettings = dataclasses.field(default_factory=SessionSettings)
@@ -73,6 +75,7 @@ GROUPS: dict[str, type[Any]] = {
     "tls": TLSSettings,
     "acme": ACMESettings,
     "http": HTTPSettings,
+    "csp": CSPSettings,
     "static": StaticSettings,
     "images": ImageSettings,
     "session": SessionSettings,

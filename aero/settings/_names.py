@@ -9,6 +9,8 @@ import ipaddress
 import re
 from typing import Any, Callable, Mapping
 
+from aero.policy.hostname import normalizeHost
+
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
 #: Suffixes that no public CA signs (edge.md section 2.2).
@@ -19,13 +21,12 @@ def domainName(value: str) -> str:
     """
     A single host name or IP address, in lower case; the site name of edge.md section 2.1.
     """
-    name = value.strip().lower().rstrip(".")
+    name = value.strip()
     if isAddress(name):
         return str(ipaddress.ip_address(name))
-    try:
-        name = name.encode("idna").decode("ascii") if name else ""
-    except UnicodeError:
-        name = ""
+    name = normalizeHost(name) or ""
+    if isAddress(name.strip("[]")):
+        return name.strip("[]")
     if not name or len(name) > 253 or not all(_LABEL.fullmatch(part) for part in name.split(".")):
         raise ValueError("expected one host name such as example.com, without scheme, port or path")
     return name

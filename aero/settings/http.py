@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from ._names import onPublicDomains
 from ._parsers import httpURL, integer, text
-from ._sources import connectSources
 from ._table import group, setting
 
 
@@ -124,13 +123,6 @@ class HTTPSettings:
         default=0,
         parse=integer(0),
         help="The max-age of Strict-Transport-Security in seconds; 31536000 is usual once TLS is known to work.",
-    )
-    connectSources: tuple[str, ...] = setting(
-        variable="AERO_CSP_CONNECT_SRC_EXTRA",
-        option="csp-connect-src-extra",
-        default=(),
-        parse=connectSources,
-        help="More sources for the connect-src of the Content-Security-Policy, separated by spaces.",
     )
     isolate: bool = setting(
         variable="CROSS_ORIGIN_ISOLATION",

@@ -68,6 +68,22 @@ class ImageSettings:
         parse=integer(1, 100_000),
         help="Responses with image bytes under way at once; one more is a 429.",
     )
+    maxPartBytes: int = setting(
+        variable="AERO_IMAGES_MAX_PART_BYTES",
+        option="images-max-part-bytes",
+        default=4_194_304,
+        parse=integer(0, 268_435_456),
+        help="The longest part, named like disk-0-262144.img, that is made from a whole image; a longer one is a 400. 0 makes"
+        " none, so that only parts that are files are served.",
+    )
+    partCacheBytes: int = setting(
+        variable="AERO_IMAGES_PART_CACHE_BYTES",
+        option="images-part-cache-bytes",
+        default=67_108_864,
+        parse=integer(1_048_576, 17_179_869_184),
+        help="Bytes of zstd parts (disk-0-262144.img.zst) kept in memory, and as many again of those that are being made and"
+        " sent, a quarter of them for one client; one more is a 503.",
+    )
     corsOrigins: tuple[str, ...] = setting(
         variable="AERO_IMAGES_CORS_ORIGINS",
         option="images-cors-origins",

@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from aero.metrics import Metrics
 from aero.metrics import tls as rows
+from aero.policy.hostname import normalizeHost
 
 from .certificates import CertificateSource, CertifiedKey
 from .hello import protocolsOffered
@@ -224,19 +225,27 @@ class ServerTLS:
         return context
 
 
+#: The longest name that DNS has, with its root dot.
+_MAX_NAME = 255
+
+
 def serverName(connection: SSL.Connection) -> str | None:
     """
-    The server name that a client asks for, in lower case; C{None} where it sent none and empty
-    where no host can have that name.
+    The server name that a client asks for, in its one spelling and an IPv6 address without
+    brackets; C{None} where it sent none and empty where no host can have that name.
     """
     raw = connection.get_servername()
     if raw is None:
         return None
     try:
-        name = raw.decode("ascii").lower()
+        name = raw.decode("ascii")
     except UnicodeDecodeError:
         return ""
-    return name.removesuffix(".") if name.isprintable() and len(name) <= 255 else ""
+    if len(name) > _MAX_NAME:
+        return ""
+    # No client may send an address (RFC 6066 section 3), and some do.
+    host = normalizeHost(f"[{name}]" if ":" in name else name)
+    return "" if host is None else host.strip("[]")
 
 
 def _isChallenge(greeting: Greeting) -> bool:

@@ -225,6 +225,8 @@ class FrontendSocket(Protocol):
             self._timeout.cancel()
         self._connecting.cancel()
         self._target.abort()
+        if not isOver(request):
+            request.site.upgradeLog.refused(request, status, "frontend", message)
         replyUpgradeRefused(request, status, message)
         self._done()
 

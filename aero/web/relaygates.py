@@ -6,11 +6,10 @@ gateway the rules of L{aero.http.gates} hold for everything on the one origin.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Sequence
 
 from aero.errors import Refused
-from aero.http.gates import ALLOWED_METHODS, PREFLIGHT_MAX_AGE
+from aero.http.gates import ALLOWED_METHODS, PREFLIGHT_MAX_AGE, requestedNames
 from aero.http.replies import Header, replyEmpty
 from aero.metrics import Metrics, sessions
 from aero.policy.origin import Origins
@@ -19,9 +18,6 @@ from .relayendpoint import replyRelayError
 
 if TYPE_CHECKING:
     from aero.http.request import AeroRequest
-
-#: What may be repeated of C{Access-Control-Request-Headers}: names, commas and spaces.
-_HEADER_NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z, ]{1,4096}")
 
 
 class RelayOriginGate:
@@ -62,12 +58,12 @@ class RelayOriginGate:
         replyEmpty(request, headers=self._preflight(lines(b"Access-Control-Request-Headers", ())))
         return False
 
-    def _preflight(self, asked: object) -> list[Header]:
+    def _preflight(self, asked: Sequence[bytes]) -> list[Header]:
         headers: list[Header] = [
             (b"Access-Control-Allow-Methods", ALLOWED_METHODS),
             (b"Access-Control-Max-Age", PREFLIGHT_MAX_AGE),
         ]
-        names = asked[0].strip() if isinstance(asked, (list, tuple)) and asked else b""
-        if _HEADER_NAMES.fullmatch(names):
+        names = requestedNames(asked)
+        if names:
             headers.append((b"Access-Control-Allow-Headers", names))
         return headers

@@ -206,6 +206,12 @@ class WebSocketEndpoint:
         """
         refuseUpgrade(request, rejection(refused, request.site.responseHeaders.pairs), self.clock)
 
+    def logRefusal(self, request: Any, refused: Refused) -> None:
+        """
+        Write the refusal to the log; the log limits its rate.
+        """
+        request.site.upgradeLog.refused(request, refused.status, refused.reason, refused.message)
+
     def buildProtocol(self, accepted: Accepted) -> AeroWebSocketProtocol:
         """
         Make the protocol of one session.
@@ -310,6 +316,7 @@ class WebSocketEndpoint:
             self._log.failure("An upgrade to {path} failed", failure=failure, path=self.path)
             refused = Refused(500, "internal_error", "WebSocket upgrade failed", reason="error")
         self.metrics.counter(rows.WS_REFUSALS, self.name, refused.reason).inc()
+        self.logRefusal(request, refused)
         if not request.finished:  # as it is when the connection was taken over already
             self.refuse(request, refused)
 

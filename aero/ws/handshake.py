@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from aero.errors import Refused
 from aero.policy.quota import MakeBuckets, TokenBuckets, addressKey, localBuckets
+from aero.wire.fieldlist import hasToken
 
 if TYPE_CHECKING:
     from aero.auth.sessions import Session, Sessions
@@ -236,9 +237,9 @@ def checkHeaders(method: bytes, version: bytes, lines: Callable[[bytes], Sequenc
     """
     if method != b"GET" or version != b"HTTP/1.1" or len(lines(b"Host")) != 1:
         raise _invalid()
-    if not _hasToken(_single(lines(b"Upgrade")), b"websocket"):
+    if not hasToken([_single(lines(b"Upgrade"))], b"websocket"):
         raise _invalid()
-    if not _hasToken(_single(lines(b"Connection")), b"upgrade"):
+    if not hasToken([_single(lines(b"Connection"))], b"upgrade"):
         raise _invalid()
     if _single(lines(b"Sec-WebSocket-Version"), _MAX_VERSION).strip() != b"13":
         raise _invalid("version")
@@ -355,10 +356,6 @@ def _single(lines: Sequence[bytes], limit: int = _MAX_VALUE) -> bytes:
     if len(lines) != 1 or len(lines[0]) > limit:
         raise _invalid()
     return lines[0]
-
-
-def _hasToken(value: bytes, token: bytes) -> bool:
-    return any(part.strip().lower() == token for part in value.split(b","))
 
 
 def _oneLine(message: str) -> str:

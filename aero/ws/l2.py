@@ -40,6 +40,21 @@ from .handshake import Accepted, rejection
 from .l2gate import L2Gate
 from .protocol import AeroWebSocketProtocol, Closed
 
+#: Reasons of refusals that L{L2Gate} does not write to the log itself.
+_LOGGED_HERE = frozenset(
+    (
+        "client-ip",
+        "draining",
+        "error",
+        "handshake",
+        "method",
+        "rate",
+        "subprotocol",
+        "url",
+        "version",
+    )
+)
+
 
 class L2Protocol(AeroWebSocketProtocol):
     """
@@ -248,6 +263,13 @@ class L2Endpoint(WebSocketEndpoint):
         Close the tunnels of a session that ended before its time, whatever carries them.
         """
         self.tunnels.endSession(sid)
+
+    def logRefusal(self, request: Any, refused: Refused) -> None:
+        """
+        Write those refusals that L{L2Gate} does not log in the words of the reference.
+        """
+        if refused.reason in _LOGGED_HERE:
+            super().logRefusal(request, refused)
 
     def drain(self, reason: str = "shutting down") -> Any:
         """

@@ -29,6 +29,7 @@ from aero.policy.forwarded import forwardedFirst, forwardedFor
 from aero.policy.l2upgrade import HostAllowlist, checkHandshake, checkOrigin, hostScheme
 from aero.policy.origin import Origins
 from aero.settings.l2 import L2Settings
+from aero.wire.fieldlist import firstElement
 from aero.wire.l2tunnel import SUBPROTOCOL
 
 from .handshake import Accepted, UpgradeGate, parseTarget
@@ -281,4 +282,4 @@ def _forwardedHost(lines: Callable[[bytes], list[bytes]]) -> tuple[bytes | None,
 
 
 def _firstItem(values: list[bytes]) -> bytes | None:
-    return values[0].partition(b",")[0].strip() if values else None
+    return firstElement(values[:1])

@@ -11,8 +11,9 @@ from .http import Response
 
 CSP = (
     "default-src 'none'; base-uri 'none'; object-src 'none'; frame-ancestors 'none';"
-    " script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; connect-src 'self';"
-    " img-src 'self' data: blob:; style-src 'self'; font-src 'self'"
+    " script-src 'self' 'wasm-unsafe-eval' blob:; worker-src 'self' blob:;"
+    " connect-src 'self' blob:; img-src 'self' data: blob:; media-src 'self' blob:;"
+    " style-src 'self'; font-src 'self'"
 )
 
 EDGE = {

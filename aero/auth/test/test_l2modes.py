@@ -328,6 +328,7 @@ class CarrierTests(SynchronousTestCase):
             ([b"aero-l2-token., aero-l2-token.a,aero-l2-token.b"], "a"),
             ([b"aero-l2-tunnel-v1", b"aero-l2-token.a"], None),
             ([b" aero-l2-token.a.b "], "a.b"),
+            ([b",,aero-l2-tunnel-v1, ,aero-l2-token.a,"], "a"),
             ([b"AERO-L2-TOKEN.a"], None),
         ):
             self.assertEqual(protocolToken(lines), expected, lines)

@@ -49,6 +49,16 @@ class EvaluateTests(SynchronousTestCase):
         """
         self.assertIs(verdict(ifNoneMatch=[b'"a,' + TAG[1:]]), Verdict.PROCEED)
 
+    def test_emptyElements(self) -> None:
+        """
+        Empty elements of a list of tags mean nothing (RFC 9110 section 5.6.1.2).
+        """
+        for value in (b"," + TAG, b'"a",,' + TAG, b'"a" , ,\t' + TAG + b",", TAG + b",,"):
+            self.assertIs(verdict(ifNoneMatch=[value]), Verdict.NOT_MODIFIED, value)
+            self.assertIs(verdict(ifMatch=[value]), Verdict.PROCEED, value)
+        for value in (b",", b" , ,", b""):
+            self.assertIs(verdict(ifNoneMatch=[value]), Verdict.PROCEED, value)
+
     def test_modifiedSince(self) -> None:
         """
         The date decides to the second, unless a tag was given or the date is none.

@@ -33,6 +33,7 @@ class PreferredTests(SynchronousTestCase):
         """
         self.assertEqual(chosen(b"zstd;q=0.5, gzip;q=0.9"), [b"gzip", b"zstd"])
         self.assertEqual(chosen(b"gzip ; Q=0.8", b"br;q=0.81"), [b"br", b"gzip"])
+        self.assertEqual(chosen(b",gzip ; Q=0.8,, br;q=0.81,"), [b"br", b"gzip"])
 
     def test_zeroRefuses(self) -> None:
         """

@@ -6,97 +6,22 @@ from __future__ import annotations
 
 import os
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from zope.interface.verify import verifyObject
 
-from aero.auth.sessions import Sessions
 from aero.errors import ConfigurationError
-from aero.http.router import Router
-from aero.metrics import ROWS, Metrics
+from aero.files.test.imagesfixtures import CONTENT, OWN, ImagesTestCase
 from aero.metrics import images as rows
-from aero.policy.headers import ResponseHeaders
-from aero.settings.images import IMMUTABLE, ImageSettings
-from aero.testing.web import Exchange, HeaderLines, WebClient, WebResponse
+from aero.settings.images import IMMUTABLE
+from aero.testing.web import Exchange
 
 from .. import filebody
-from ..imagegate import ImageGate
-from ..images import ImageTree
-from .statics import Pool, ThreadClock
-
-OWN = "https://site.example"
-CONTENT = bytes(range(256)) * 1024
 
 
-class _ImagesTestCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        """
-        Have a directory with an image.
-        """
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.base = Path(directory.name)
-        self.root = self.base / "images"
-        (self.root / "win").mkdir(parents=True)
-        (self.root / "disk.img").write_bytes(CONTENT)
-        (self.root / "win" / "manifest.json").write_text("{}")
-        (self.base / "secret").write_text("secret")
-        self.metrics = Metrics(ROWS)
-        self.clock = ThreadClock()
-        self.pool = Pool()
-        self.sessions = Sessions(["secret"], 3_600, "Lax")
-        self.serve()
-
-    def serve(self, base: str = "/", **settings: Any) -> None:
-        """
-        Have these settings from now on.
-        """
-        values = ImageSettings(root=str(self.root), **settings)
-        self.tree = ImageTree(
-            values,
-            sessions=lambda: self.sessions,
-            now=lambda: 1_000.0,
-            metrics=self.metrics,
-            reactor=self.clock,
-            pool=self.pool,
-        )
-        self.addCleanup(self.tree.close)
-        headers = ResponseHeaders.edge(0)
-        router = Router(base=base)
-        router.addTree(
-            "/images",
-            self.tree,
-            ImageGate(
-                headers,
-                own=[OWN],
-                listed=values.corsOrigins,
-                resourcePolicy=values.resourcePolicy,
-                metrics=self.metrics,
-            ),
-        )
-        self.client = WebClient(
-            router, metrics=self.metrics, clock=self.clock, responseHeaders=headers
-        )
-
-    def get(
-        self, target: str = "/images/disk.img", headers: HeaderLines = (), method: bytes = b"GET"
-    ) -> WebResponse:
-        """
-        The response to a request.
-        """
-        return self.client.request(method, target, headers)
-
-    def refused(self, reason: str) -> float:
-        """
-        How many requests were refused so.
-        """
-        return self.metrics.value(rows.REFUSALS, reason)
-
-
-class StreamingTests(_ImagesTestCase):
+class StreamingTests(ImagesTestCase):
     """
     The contract that a streaming client relies on.
     """
@@ -160,6 +85,14 @@ class StreamingTests(_ImagesTestCase):
             self.assertEqual(response.error(), (416, "range_not_satisfiable"))
             self.assertEqual(response.header(b"Content-Range"), b"bytes */262144")
         self.assertEqual(self.refused("ranges"), 3)
+
+    def test_emptyElements(self) -> None:
+        """
+        Empty elements of the list do not make one range several (RFC 9110 section 5.6.1.2).
+        """
+        for value in (b"bytes=0-5,", b"bytes=,0-5", b"bytes= ,, 0-5 , "):
+            response = self.get(headers={b"Range": value})
+            self.assertEqual((response.status, response.body), (206, CONTENT[:6]), value)
 
     def test_ifRange(self) -> None:
         """
@@ -227,7 +160,7 @@ class StreamingTests(_ImagesTestCase):
         self.assertEqual((response.status, response.body), (200, b"x" * 1000))
 
 
-class NamesTests(_ImagesTestCase):
+class NamesTests(ImagesTestCase):
     """
     What names an image.
     """
@@ -302,7 +235,7 @@ class NamesTests(_ImagesTestCase):
         self.assertIn("AERO_IMAGES_ROOT", str(error))
 
 
-class PermissionTests(_ImagesTestCase):
+class PermissionTests(ImagesTestCase):
     """
     Who may read images, and how much at once.
     """
@@ -409,7 +342,7 @@ class PermissionTests(_ImagesTestCase):
         self.assertEqual(self.metrics.value(rows.BYTES), 3 * len(CONTENT))
 
 
-class ColdTests(_ImagesTestCase):
+class ColdTests(ImagesTestCase):
     """
     Images that are not in memory are read in threads.
     """
@@ -533,3 +466,55 @@ class CachedTests(SynchronousTestCase):
             for offset, length in ((0, 1), (0, len(CONTENT)), (1234, 70_000), (len(CONTENT), 1)):
                 self.assertTrue(filebody.isCached(file.fileno(), offset, length))
         self.assertTrue(filebody.isCached(-1, 0, 10))
+
+
+class PreflightTests(ImagesTestCase):
+    """
+    Which headers a page of another site may send.
+    """
+
+    def granted(self, asked: bytes, origin: str = "https://a.example") -> set[bytes]:
+        """
+        The names that a preflight is granted, in lower case.
+        """
+        response = self.get(
+            method=b"OPTIONS",
+            headers={
+                b"Origin": origin.encode(),
+                b"Access-Control-Request-Method": b"GET",
+                b"Access-Control-Request-Headers": asked,
+            },
+        )
+        self.assertEqual(response.status, 204)
+        value = response.header(b"Access-Control-Allow-Headers") or b""
+        return {name.strip().lower() for name in value.split(b",")}
+
+    def test_asked(self) -> None:
+        """
+        A listed origin, and the own, is granted what it asks for, C{Authorization} too.
+        """
+        self.serve(corsOrigins=("https://a.example",))
+        for origin in ("https://a.example", OWN):
+            found = self.granted(b"range,x-accept-encoding, authorization", origin)
+            self.assertLessEqual({b"range", b"x-accept-encoding", b"authorization"}, found)
+
+    def test_anySite(self) -> None:
+        """
+        Any site, without credentials, is granted all but C{Authorization}.
+        """
+        self.serve(corsOrigins=("*",))
+        found = self.granted(b"Authorization, X-Accept-Encoding,range")
+        self.assertLessEqual({b"range", b"x-accept-encoding", b"if-range"}, found)
+        self.assertNotIn(b"authorization", found)
+
+    def test_odd(self) -> None:
+        """
+        What is no list of names, or too long, is not repeated; the usual names are still granted.
+        """
+        self.serve(corsOrigins=("*",))
+        for asked in (b"x-a b", b"x-a;q=1", b"x-\xe4", b'"x"', b"x-" + b"a" * 4_096):
+            found = self.granted(asked)
+            self.assertEqual(
+                found, {b"range", b"if-range", b"if-none-match", b"if-modified-since"}, asked
+            )
+        self.assertIn(b"x-a", self.granted(b",x-a,,"))

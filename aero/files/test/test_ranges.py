@@ -6,7 +6,14 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from aero.files.ranges import MAX_RANGES, ByteRange, Unsatisfiable, multipart, parseRange
+from aero.files.ranges import (
+    MAX_RANGES,
+    ByteRange,
+    Unsatisfiable,
+    asksForSeveral,
+    multipart,
+    parseRange,
+)
 from aero.testing.properties import given, strategies
 
 
@@ -28,6 +35,20 @@ class ParseRangeTests(SynchronousTestCase):
             b"bytes=99-1000": (99, 100),
         }.items():
             self.assertEqual(parseRange(value, 100), [ByteRange(*expected)], value)
+
+    def test_emptyElements(self) -> None:
+        """
+        Empty elements of the list mean nothing (RFC 9110 section 5.6.1.2); a list of nothing else
+        is no range.
+        """
+        many = b"bytes=" + b"," * 99 + b"0-5"
+        for value in (b"bytes=0-5,", b"bytes=,0-5", b"bytes= , 0-5 ,,\t", many):
+            self.assertEqual(parseRange(value, 100), [ByteRange(0, 6)], value)
+            self.assertFalse(asksForSeveral(value), value)
+        self.assertEqual(parseRange(b"bytes=0-5,,9-9", 100), [ByteRange(0, 6), ByteRange(9, 10)])
+        self.assertTrue(asksForSeveral(b"bytes=0-5,,9-9"))
+        for value in (b"bytes=,", b"bytes= , ,", b"bytes=,-"):
+            self.assertIsNone(parseRange(value, 100), value)
 
     def test_ignored(self) -> None:
         """

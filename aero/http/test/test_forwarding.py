@@ -38,7 +38,7 @@ class RequestHeadersTests(SynchronousTestCase):
         What is meant for the connection ends here, also what C{Connection} names.
         """
         found = self.forwarded(
-            ("Connection", "keep-alive, X-Private"),
+            ("Connection", ",keep-alive,, X-Private,"),
             ("X-Private", "1"),
             ("Keep-Alive", "5"),
             ("TE", "trailers"),

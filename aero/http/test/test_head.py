@@ -54,8 +54,9 @@ class ParseHeadTests(SynchronousTestCase):
         """
         A connection is kept unless the client says close in any line, or speaks HTTP/1.0.
         """
-        lines = ["Connection: x", "Connection: keep-alive, CLOSE"]
-        self.assertFalse(parseHead(block("GET / HTTP/1.1", "Host: h", *lines), 9).persistent)
+        for last in ("keep-alive, CLOSE", ",close", "x,, close ,", "\tclose,"):
+            lines = ["Connection: x", f"Connection: {last}"]
+            self.assertFalse(parseHead(block("GET / HTTP/1.1", "Host: h", *lines), 9).persistent)
         self.assertFalse(parseHead(block("GET / HTTP/1.0", "Connection: keep-alive"), 9).persistent)
 
     def test_absoluteForm(self) -> None:

@@ -78,6 +78,7 @@ class RedirectTests(SynchronousTestCase):
         """
         self.assertEqual(self.location(get("/a?b=1")), b"https://localhost/a?b=1")
         self.assertEqual(self.location(get("/", host="LocalHost:80")), b"https://localhost/")
+        self.assertEqual(self.location(get("/", host="localhost.:80")), b"https://localhost/")
         self.assertEqual(self.location(get("/x"), 8443), b"https://localhost:8443/x")
         self.assertEqual(self.location(get("/x", host="[::1]:80"), 1), b"https://[::1]:1/x")
         self.assertEqual(self.location(get("*", method="OPTIONS")), b"https://localhost/")

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import http as rows
 
-from ..request import hostName, usableRequestId
+from ..request import usableRequestId
 from .door import HEADERS, Door, Response, get, hasHeadersOnce, post, responses
 
 
@@ -172,12 +172,21 @@ class HostTests(SynchronousTestCase):
         (response,), _ = door.exchange(b"GET /plain HTTP/1.0\r\n\r\n")
         self.assertEqual(response.status, 400)
 
-    def test_hostName(self) -> None:
+    def test_spellings(self) -> None:
         """
-        Hosts are compared without port and case.
+        Hosts are compared without port, case and root dot, and an address in any spelling;
+        percent-encoding is of no host.
         """
-        self.assertEqual(hostName(b"A.b.:1"), "a.b")
-        self.assertEqual(hostName(b"[::A]:1"), "[::a]")
+        door = Door(hosts=frozenset({"localhost", "[::a]", "127.0.0.1"}))
+        for host, status in (
+            (b"LocalHost.:1", 200),
+            (b"[0::A]:1", 200),
+            (b"127.1", 200),
+            (b"localhost..", 421),
+            (b"local%68ost", 421),
+        ):
+            (response,), _ = door.exchange(b"GET /plain HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+            self.assertEqual(response.status, status, host)
 
 
 class RequestIdTests(SynchronousTestCase):

@@ -78,12 +78,23 @@ class UpgradeTests(SynchronousTestCase):
 
     def test_unknownWithFrontEnd(self) -> None:
         """
-        With a front end a handshake for its paths is an ordinary request, and one for a
-        reserved path a JSON 404.
+        With a front end a handshake for a path where nothing speaks WebSocket is a 404 that
+        names the endpoints there are: for a page, a reserved path, a resource and a near miss.
         """
-        client = WebClient(makeRouter(fallback=Page()))
-        self.assertEqual(client.request(b"GET", "/hmr", UPGRADE).body, b"page hmr")
-        self.assertEqual(client.request(b"GET", "/l2", UPGRADE).error(), (404, "not_found"))
+        for base, named in (("/", b"/tcp"), ("/base", b"/base/tcp")):
+            client = WebClient(makeRouter(base=base, fallback=Page()))
+            for path in ("/", "/hmr", "/l2", "/healthz", "/tcp/", "/TCP"):
+                with self.subTest(base + path):
+                    response = client.request(b"GET", path, UPGRADE)
+                    self.assertEqual(response.status, 404)
+                    self.assertEqual(
+                        response.body,
+                        b"No WebSocket endpoint has this path. Endpoints of this server: "
+                        + named
+                        + b"\n",
+                    )
+                    self.assertEqual(response.header(b"Connection"), b"close")
+            self.assertEqual(client.metrics.value(http.REFUSED, "upgrade-path"), 6)
 
     def test_frontEndWithWebSockets(self) -> None:
         """
@@ -92,8 +103,8 @@ class UpgradeTests(SynchronousTestCase):
         client = WebClient(makeRouter(fallback=UpgradedPage()))
         response = client.request(b"GET", "/hmr", UPGRADE)
         self.assertEqual((response.status, response.phrase), (418, b"/hmr"))
-        self.assertEqual(client.request(b"GET", "/l2", UPGRADE).error(), (404, "not_found"))
-        self.assertEqual(client.request(b"GET", "/healthz", UPGRADE).status, 200)
+        for path in ("/l2", "/healthz"):
+            self.assertEqual(client.request(b"GET", path, UPGRADE).status, 404)
 
     def test_plainRequest(self) -> None:
         """

@@ -42,6 +42,8 @@ class ForwardedTests(SynchronousTestCase):
         self.assertEqual(forwardedFirst([example], b"host"), b"allowed.test:443")
         self.assertEqual(forwardedFirst([example], b"proto"), b"https")
         self.assertEqual(forwardedFirst([b"HOST=a", b"host=b"], b"host"), b"a")
+        self.assertEqual(forwardedFirst([b", ,host=a,"], b"host"), b"a")
+        self.assertIsNone(forwardedFirst([b",", b"host=a"], b"host"))
         self.assertIsNone(forwardedFirst([], b"host"))
         self.assertIsNone(forwardedFirst([b"for=a, host=b"], b"host"))
         self.assertIsNone(forwardedFirst([b"nonsense;host=b"], b"host"))

@@ -174,6 +174,9 @@ class HostTests(SynchronousTestCase):
         """
         for text, scheme, expected in (
             ("Allowed.Test", "http", "allowed.test"),
+            ("Allowed.Test.", "http", "allowed.test"),
+            ("allowed.test.:80", "http", "allowed.test"),
+            ("allowed%2etest", "http", None),
             ("allowed.test:80", "http", "allowed.test"),
             ("allowed.test:80", "https", "allowed.test:80"),
             ("allowed.test:443", "wss", "allowed.test"),

@@ -10,6 +10,7 @@ from aero.policy.origin import (
     OriginDecision,
     Origins,
     allowlistEntry,
+    comparedOrigin,
     normalizeOrigin,
 )
 from aero.testing import vectors
@@ -111,6 +112,23 @@ class NormalizeOriginTests(SynchronousTestCase):
             "https://a:" + "9" * 4_000,
         ):
             self.assertIsNone(normalizeOrigin(raw), raw[:60])
+
+    def test_rootDot(self) -> None:
+        """
+        The dot of the root makes no other site, whichever side has it. The origin keeps it, because
+        a browser compares C{Access-Control-Allow-Origin} with what it sent.
+        """
+        for origin in (b"https://localhost.:8443", b"https://localhost:8443"):
+            for host in (b"localhost.:8443", b"LOCALHOST:8443"):
+                decision = Origins([]).allow([origin], [host])
+                self.assertEqual(decision, OriginDecision(origin.decode(), True))
+            for allowed in ("https://localhost:8443", "https://localhost.:8443"):
+                decision = Origins([allowed]).allow([origin])
+                self.assertEqual(decision, OriginDecision(origin.decode(), True))
+        for origin in (b"https://localhost..:8443", b"https://local%68ost:8443"):
+            self.assertFalse(Origins([]).allow([origin], [b"localhost:8443"]).allowed, origin)
+        self.assertEqual(comparedOrigin("https://A1.:443"), "https://a1")
+        self.assertEqual(comparedOrigin("null"), "null")
 
     def test_accepted(self) -> None:
         """

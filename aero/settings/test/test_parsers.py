@@ -133,6 +133,8 @@ class DomainTests(SynchronousTestCase):
             "Example.COM.": "example.com",
             "localhost": "localhost",
             "bücher.example": "xn--bcher-kva.example",
+            "faß.de": "xn--fa-hia.de",
+            "[::1]": "::1",
             "127.0.0.1": "127.0.0.1",
             "2001:DB8::1": "2001:db8::1",
         }.items():
@@ -150,6 +152,8 @@ class DomainTests(SynchronousTestCase):
             "",
             "-a.b",
             "a..b",
+            "a..",
+            "local%68ost",
             "a b",
         ):
             self.assertRaises(ValueError, domainName, text)

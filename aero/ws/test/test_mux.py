@@ -41,6 +41,7 @@ class UpgradeTests(Case):
         for offer in (
             b"aero-tcp-mux-v1",
             b"chat , aero-tcp-mux-v1,\tother",
+            b",chat,, aero-tcp-mux-v1,",
             [b"chat", b"aero-tcp-mux-v1"],
         ):
             client = self.connect(Sec_WebSocket_Protocol=offer)
@@ -62,7 +63,6 @@ class UpgradeTests(Case):
             (b"aero-tcp-mux-v1x", missing),
             (b"AERO-TCP-MUX-V1", missing),
             (b"aero-tcp-mux-v1, b@d", invalid),
-            (b"aero-tcp-mux-v1,,x", invalid),
             (b"aero-tcp-mux-v1, " + b"x" * 4_096, invalid),
             ([b"aero-tcp-mux-v1", b"x" * 2_048, b"y" * 2_048], invalid),
             (b",".join([b"aero-tcp-mux-v1"] * 33), invalid),
