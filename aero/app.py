@@ -40,6 +40,7 @@ from aero.log import leastLevel, observerFor
 from aero.net.binding import Binding
 from aero.net.inherited import InheritedSockets, initialEnvironment
 from aero.net.listeners import Listener
+from aero.net.memory import returnFreedMemory
 from aero.services.gateway import GatewayService
 from aero.services.images import ImageService
 from aero.services.l2 import L2Service
@@ -238,6 +239,7 @@ class Aero(Parts):
                 least=leastLevel(self.settings.server.logLevel),
                 fullAddresses=self.settings.server.logFullAddresses,
             ),
+            release=returnFreedMemory,
         )
 
     # -- the service

@@ -55,6 +55,7 @@ class ImageTree:
     """
 
     isLeaf = True
+    readsBody = False
 
     def __init__(
         self,

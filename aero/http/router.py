@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Sequence, cast
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource, getChildForRequest
+from twisted.web.resource import IResource, Resource, getChildForRequest
 
 from aero.interfaces import IUpgradable
 from aero.policy.headers import NO_FRAMES
@@ -90,6 +90,9 @@ class Route:
     status: int = 404
     gate: Gate | None = None
 
+
+#: Methods whose bodies mean nothing (RFC 9110 section 9.3.1).
+_BODILESS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 _NOT_FOUND = Route(UNKNOWN)
 _BAD_PATH = Route(UNKNOWN, status=400)
@@ -192,6 +195,21 @@ class Router:
         """
         limit = getattr(self._find(request.path).resource, "maxBodyBytes", None)
         return sys.maxsize if limit is None else int(limit)
+
+    def keepsBody(self, request: AeroRequest) -> bool:
+        """
+        Whether the resource of a request reads its body. One that has no method for the request
+        does not, nor do C{GET}, C{HEAD} and C{OPTIONS}, unless it says C{readsBody}.
+        """
+        resource = self._find(request.path).resource
+        reads = getattr(resource, "readsBody", None)
+        if resource is None or reads is not None:
+            return bool(reads)
+        if request.method in _BODILESS:
+            return False
+        if not resource.isLeaf or type(resource).render is not Resource.render:
+            return True
+        return hasattr(resource, "render_" + request.method.decode("latin-1"))
 
     def _spellings(self, path: str) -> list[tuple[str, tuple[bytes, ...]]]:
         """

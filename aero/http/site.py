@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
@@ -26,10 +26,14 @@ from aero.metrics import Metrics
 from aero.metrics import http as rows
 from aero.policy.clientaddress import Client, ClientAddresses
 from aero.policy.headers import ResponseHeaders
+from aero.policy.quota import addressKey
 from aero.settings.http import HTTPSettings
+from aero.web.buffers import Buffers
+from aero.web.turns import Turns
 
 from .accesslog import AccessLog, RequestLog
 from .connection import Connection
+from .h2frames import Allowances
 from .request import AeroRequest
 from .requestids import RandomIds
 
@@ -50,7 +54,8 @@ class Respondent(Protocol):
     What answers requests that passed the door: a L{Router<aero.http.router.Router>}.
 
     It may also have C{bodyLimit(request) -> int}, the most bytes of body it wants for a
-    request whose headers are known; the site's own limit holds besides.
+    request whose headers are known; the site's own limit holds besides. And
+    C{keepsBody(request) -> bool}, whether anything reads the body.
     """
 
     def respond(self, request: Any) -> Any:
@@ -84,12 +89,14 @@ class AeroSite(server.Site):
         anyHost: bool = False,
         accessLog: RequestLog | None = None,
         newRequestId: Callable[[], str] | None = None,
+        release: Callable[[], object] = lambda: None,
     ) -> None:
         """
         @param clock: Measures timeouts and durations; the reactor.
         @param anyHost: Whether requests with a malformed C{Host}, or none, are taken, which is
             only for sites that serve any.
         @param accessLog: Is told of every finished response; by default an L{AccessLog}.
+        @param release: Returns freed memory to the system; see L{Buffers}.
         """
         super().__init__(None, reactor=clock, timeout=settings.idleTimeout)  # type: ignore[no-untyped-call]
         self.router = router
@@ -107,6 +114,11 @@ class AeroSite(server.Site):
         self._directClient = lru_cache(4_096)(
             lambda peer, secure: clientAddresses.client(peer, secure, (), ())
         )
+        self.buffers = Buffers(settings, metrics, clock, release)
+        deferred = metrics.counter(rows.DEFERRED_TURNS)
+        self.turns = Turns(clock.callLater, clock.seconds, deferred.inc)
+        self.controlFrames = Allowances(settings.maxControlFrames)
+        self.resets = Allowances(settings.maxResets)
         self.hosts = hosts
         self.anyHost = anyHost and hosts is None
         self.newRequestId = RandomIds() if newRequestId is None else newRequestId
@@ -206,6 +218,26 @@ class AeroSite(server.Site):
         limit = self.settings.maxBodyBytes
         smaller = getattr(self.router, "bodyLimit", None)
         return limit if smaller is None else min(limit, smaller(request))
+
+    def keepsBody(self, request: AeroRequest) -> bool:
+        """
+        Whether anything reads the body of this request; otherwise it is dropped as it arrives.
+        """
+        keeps = getattr(self.router, "keepsBody", None)
+        return keeps is None or bool(keeps(request))
+
+    def clientKey(self, transport: ITransport) -> str:
+        """
+        The address at the other end of a connection, as one client is counted.
+        """
+        return addressKey(getattr(transport.getPeer(), "host", None) or "")
+
+    def bufferKey(self, transport: ITransport) -> str | None:
+        """
+        The client whose bytes wait on a connection; C{None} for one that has many clients.
+        """
+        host = getattr(transport.getPeer(), "host", None)
+        return addressKey(host) if host and not self.clientAddresses.believes(host) else None
 
     def clientOf(
         self,

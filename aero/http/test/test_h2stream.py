@@ -18,10 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aero.metrics import http as rows
 from aero.settings.http import HTTPSettings
+from aero.web.test.h2client import Client, headers
 
 from ..connection import NEWCOMER
 from .door import Door
-from .h2client import Client, headers
 
 LOST = Failure(ConnectionDone())
 
