@@ -42,6 +42,7 @@ from aero.net.binding import Binding
 from aero.net.deliveries import Drainable
 from aero.net.inherited import InheritedSockets, initialEnvironment
 from aero.net.listeners import Listener
+from aero.net.memory import returnFreedMemory
 from aero.services.endpointsdrain import EndpointsDrain
 from aero.services.gateway import GatewayService
 from aero.services.images import ImageService
@@ -249,6 +250,7 @@ class Aero(Parts):
             upgradeLog=UpgradeLog(
                 self.reactor, fullAddresses=self.settings.server.logFullAddresses
             ),
+            release=returnFreedMemory,
         )
 
     # -- the service

@@ -40,6 +40,9 @@ BLOCK: Final = 262_144
 #: and smaller blocks keep that count close to where the stream wants it.
 FRAMED_BLOCK: Final = 131_072
 
+#: The same where so many bytes wait for the client, or for all of them, that no more should.
+TIGHT_BLOCK: Final = 16_384
+
 #: Bytes between two that are looked for in the page cache; the least that Linux reads ahead.
 PROBE_STRIDE: Final = 65_536
 
@@ -291,7 +294,7 @@ class BodySender:
         piece = self._pieces[0]
         if isinstance(piece, bytes):
             return False
-        return not self._body.isReady(piece.start, min(self._block, piece.stop - piece.start))
+        return not self._body.isReady(piece.start, min(self._blockSize(), piece.stop - piece.start))
 
     def _readLater(self, run: Runner) -> None:
         """
@@ -335,13 +338,17 @@ class BodySender:
             return piece
         return self._body.read(*self._takeRange())
 
+    def _blockSize(self) -> int:
+        tight = getattr(self._request.channel, "isTight", False) is True
+        return TIGHT_BLOCK if tight else self._block
+
     def _takeRange(self) -> tuple[int, int]:
         """
         Take the next block off the range that comes next: its offset and length.
         """
         piece = self._pieces.popleft()
         assert isinstance(piece, ByteRange)
-        stop = min(piece.start + self._block, piece.stop)
+        stop = min(piece.start + self._blockSize(), piece.stop)
         if stop < piece.stop:
             self._pieces.appendleft(ByteRange(stop, piece.stop))
         return piece.start, stop - piece.start

@@ -68,6 +68,7 @@ class ImageTree:
     """
 
     isLeaf = True
+    readsBody = False
 
     def __init__(
         self,

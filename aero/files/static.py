@@ -48,6 +48,7 @@ class StaticTree:
     """
 
     isLeaf = True
+    readsBody = False
 
     def __init__(
         self,

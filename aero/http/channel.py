@@ -14,7 +14,6 @@ in moves none of them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +33,13 @@ from aero.errors import Refused
 from aero.net.proxied import hasProxyTLS
 from aero.net.unsent import unsentBytes
 
-from .chunked import ChunkedDecoder
-from .head import END, Head, bad, parseHead
+from .bodyreader import BodyReader
+from .buffers import BODY_PART, noRoom, partFor
+from .h1response import Ends, closes, responseHead
+from .head import END, Head, bad, checkPartialHead, headTooLarge, parseHead
 from .pull import PullDriver
 from .refusals import refusalMessage
-from .request import BODY_BYTES, AeroRequest
+from .request import AeroRequest
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -55,20 +56,12 @@ LINGER = 2.0
 # What the bytes that arrive are.
 _HEAD, _BODY, _AHEAD, _DROPPED = range(4)
 
-#: A line feed without its carriage return.
-_BARE_LF = re.compile(rb"(?<!\r)\n")
-
-#: What a request can begin with: a method, or an empty line that some clients send.
-_FIRST_BYTES = frozenset(
-    b"\r!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
-
 #: Empty lines tolerated before a request line (RFC 9112 section 2.2).
 _MAX_EMPTY_LINES = 2
 
 
 @implementer(ITransport, IConsumer, IPushProducer)
-class Channel:
+class Channel(Ends):
     """
     One connection that speaks HTTP/1.
 
@@ -76,7 +69,6 @@ class Channel:
     @ivar persistent: Whether another request may follow the one in progress.
     """
 
-    transport: Any = None
     persistent = True
 
     def __init__(self, site: AeroSite, connection: Connection) -> None:
@@ -90,15 +82,9 @@ class Channel:
         self._emptyLines = 0
         self._running = False
         self._request: AeroRequest | None = None
-        self._left = 0
-        self._decoder: ChunkedDecoder | None = None
-        self._received = 0
-        self._limit = 0
+        self._body: BodyReader | None = None
         self._bodyPending = False
         self._producer: Any = None
-        self._secure = False
-        # Asking the system for it at each request would be a twentieth of a short response.
-        self._host: Any = None
         # Whether the transport has enough to write for now, and whether we stopped reading it.
         self._choked = False
         self._paused = False
@@ -106,6 +92,8 @@ class Channel:
         self._kind = "idle"
         self._writeDeadline: float | None = None
         self._unsent = 0
+        # Bytes of the head and body of the request in progress.
+        self._kept = 0
 
     # The protocol of the transport.
 
@@ -115,6 +103,8 @@ class Channel:
         """
         self.transport = transport
         self._secure = ISSLTransport(transport, None) is not None or hasProxyTLS(transport)
+        self._share = self.site.buffers.share(self.site.bufferKey(transport))
+        self._seat = self.site.turns.seat(self.site.clientKey(transport), self._run)
         self._expect("idle", self.site.settings.idleTimeout)
         self.transport.registerProducer(self, True)
 
@@ -125,10 +115,12 @@ class Channel:
         if self._reading == _DROPPED:
             return
         self._buffer += data
-        if self._reading == _AHEAD:
+        if self._reading == _AHEAD or self._choked:
             self._adjustReading()
         else:
-            self._run()
+            self._seat.run()
+            if self._seat.isWaiting:
+                self._adjustReading()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -141,14 +133,19 @@ class Channel:
         request, self._request = self._request, None
         if request is not None:
             request.connectionLost(reason)
+        self._seat.close()
+        self._share.close()
 
-    def _run(self) -> None:
+    def _run(self) -> bool:
         """
-        Read as many requests as can be answered now.
+        Read as many requests as can be answered in this turn.
+
+        @return: Whether more of them can be answered now.
         """
         if self._running:
-            return
+            return False
         self._running = True
+        more = False
         try:
             while self._buffer and not self._choked:
                 if self._reading == _HEAD:
@@ -159,11 +156,19 @@ class Channel:
                         break
                 else:
                     break
+                if self.site.turns.isOver():
+                    more = bool(self._buffer) and self._reading in (_HEAD, _BODY)
+                    break
+            held = self._held()
+            if self._reading in (_HEAD, _BODY) and not self._share.resize(held, partFor(held)):
+                raise noRoom()
         except Refused as refused:
+            more = False
             self._refuse(refused)
         finally:
             self._running = False
         self._adjustReading()
+        return more
 
     # Reading a request.
 
@@ -185,33 +190,25 @@ class Channel:
         limit = self.site.settings.maxHeaderBytes
         end = buffer.find(END, max(0, self._searched - 3))
         if (len(buffer) if end < 0 else end + len(END)) > limit:
-            self._tooLarge(limit)
+            raise headTooLarge(buffer, limit)
         if end < 0:
             self._checkPartialHead()
             return False
         head = parseHead(
             bytes(buffer[:end]), self.site.settings.maxHeaders, anyHost=self.site.anyHost
         )
-        del buffer[: end + len(END)]
+        self._kept = end + len(END)
+        del buffer[: self._kept]
         self._searched = self._emptyLines = 0
         self._headReceived(head)
         return True
-
-    def _tooLarge(self, limit: int) -> None:
-        if self._buffer.find(b"\r\n", 0, limit) < 0:
-            raise Refused(414, "url_too_long", "Request URL too long", reason="target")
-        raise Refused(
-            431, "headers_too_large", "Request header fields too large", reason="header-bytes"
-        )
 
     def _checkPartialHead(self) -> None:
         """
         Refuse what can never become a head, and start the clock of the rest.
         """
-        buffer = self._buffer
-        if buffer[0] not in _FIRST_BYTES or _BARE_LF.search(buffer, max(0, self._searched - 1)):
-            raise bad("This is not HTTP/1.1")
-        self._searched = len(buffer)
+        checkPartialHead(self._buffer, self._searched)
+        self._searched = len(self._buffer)
         if self._kind != "header":
             self._expect("header", self.site.settings.headerTimeout)
 
@@ -223,23 +220,22 @@ class Channel:
         for name, value in head.headers:
             add(name, value)
         request.headReceived(head.method, head.target, head.version)
+        held = self._held()
+        if not self._share.resize(held, partFor(held)):
+            raise noRoom()
         if head.length == 0:
             request.gotLength(0)
             self._requestReceived()
             return
         self._bodyPending = True
         try:
-            self._limit = self.site.bodyLimit(request)
+            limit, keeps = self.site.bodyLimit(request), self.site.keepsBody(request)
         except Exception:  # noqa: BLE001
             self.persistent = False
             request.processingFailed(Failure())
             return
-        if head.length is not None and head.length > self._limit:
-            raise _bodyTooLarge()
+        self._body = BodyReader(head.length, limit, keeps=keeps)
         request.gotLength(head.length)
-        self._received = 0
-        self._left = head.length or 0
-        self._decoder = ChunkedDecoder() if head.length is None else None
         self._reading = _BODY
         self._expect("body", self.site.settings.bodyTimeout)
         if head.expectsContinue and not self._buffer:
@@ -251,27 +247,33 @@ class Channel:
 
         @return: Whether there is more to do with what has arrived.
         """
-        request, buffer = self._request, self._buffer
-        assert request is not None
-        if self._decoder is not None:
-            pieces = self._decoder.decode(buffer)
-            self._received += sum(map(len, pieces))
-            if self._received > self._limit:
-                raise _bodyTooLarge()
-            for piece in pieces:
-                request.handleContentChunk(piece)
-            done = self._decoder.done
-        else:
-            piece = bytes(buffer[: self._left])
-            del buffer[: len(piece)]
-            self._left -= len(piece)
+        request, body = self._request, self._body
+        assert request is not None and body is not None
+        piece = body.read(self._buffer)
+        if piece:
+            self._kept += len(piece)
+            if not self._share.resize(self._held(), BODY_PART):
+                raise noRoom()
             request.handleContentChunk(piece)
-            done = not self._left
-        if done:
-            self._decoder = None
+        if body.done:
+            self._body = None
             self._bodyPending = False
             self._requestReceived()
-        return done
+        return body.done
+
+    def _held(self) -> int:
+        """
+        Bytes that wait on this connection.
+        """
+        unsent = unsentBytes(self.transport) if self._choked or self._kind == "close" else 0
+        return len(self._buffer) + self._kept + unsent
+
+    @property
+    def isTight(self) -> bool:
+        """
+        Whether so much waits that a response should be produced in small pieces.
+        """
+        return self._share.isTight
 
     def _requestReceived(self) -> None:
         """
@@ -320,6 +322,8 @@ class Channel:
         self._buffer.clear()
         self._writeDeadline = None
         self._unsent = unsentBytes(self.transport)
+        self._seat.close()
+        self._share.keep(self._unsent)
         self._expect("close", self.site.settings.writeTimeout if self._unsent else LINGER)
         self.transport.unregisterProducer()
         if self._paused:
@@ -371,6 +375,7 @@ class Channel:
         Whether the client took any bytes since this was last asked.
         """
         before, self._unsent = self._unsent, unsentBytes(self.transport)
+        self._share.keep(self._held())
         return self._unsent < before
 
     def drain(self) -> None:
@@ -382,45 +387,18 @@ class Channel:
 
     # The channel of a request.
 
-    def getPeer(self) -> Any:
-        """
-        The address of the other end.
-        """
-        return self.transport.getPeer()
-
-    def getHost(self) -> Any:
-        """
-        The address of this end.
-        """
-        if self._host is None:
-            self._host = self.transport.getHost()
-        return self._host
-
-    def isSecure(self) -> bool:
-        """
-        Whether the connection is encrypted.
-        """
-        return self._secure
-
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """
         Write the head of the response.
         """
-        parts = [version, b" ", code, b" ", reason, b"\r\n"]
-        connection = headers.getRawHeaders(b"Connection")
-        if connection is not None:
-            if any(b"close" in value.lower() for value in connection):
-                self.persistent = False
-        elif not self.persistent or self.site.draining:
+        said = closes(headers)
+        if said or (said is None and self.site.draining):
             self.persistent = False
-            parts.append(b"Connection: close\r\n")
-        for name, values in headers.getAllRawHeaders():
-            for value in values:
-                parts += (name, b": ", value, b"\r\n")
         request = self._request
         other = None if request is None else request.headerSet
-        parts += (self.site.headerBlock if other is None else other.block, b"\r\n")
-        self.transport.write(b"".join(parts))
+        block = self.site.headerBlock if other is None else other.block
+        close = said is None and not self.persistent
+        self.transport.write(responseHead((version, code, reason), headers, block, close=close))
 
     def write(self, data: bytes) -> None:
         """
@@ -428,6 +406,8 @@ class Channel:
         """
         if data:
             self.transport.write(data)
+            if self._choked:
+                self._share.keep(self._held())
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """
@@ -440,13 +420,15 @@ class Channel:
         The response is complete.
         """
         self._request = None
+        self._kept = 0
         if not self.persistent or self._bodyPending or self.site.draining:
             self._close(linger=self._bodyPending or bool(self._buffer))
             return
         self._reading = _HEAD
         self._expect("idle", self.site.settings.idleTimeout)
         if not self._running:
-            self._run()
+            self._share.keep(self._held())
+            self._seat.run()
 
     def loseConnection(self) -> None:
         """
@@ -475,6 +457,8 @@ class Channel:
         self._deadline = self._writeDeadline = None
         first += bytes(self._buffer)
         self._buffer.clear()
+        self._seat.close()
+        self._share.close()
         self.unregisterProducer()
         transport = self.transport
         transport.unregisterProducer()
@@ -521,6 +505,7 @@ class Channel:
         self._choked = True
         self._unsent = unsentBytes(self.transport)
         self._writeDeadline = self.site.clock.seconds() + self.site.settings.writeTimeout
+        self._share.keep(self._held())
         if self._producer is not None:
             self._producer.pauseProducing()
         self._adjustReading()
@@ -531,10 +516,11 @@ class Channel:
         """
         self._choked = False
         self._writeDeadline = None
+        self._share.keep(self._held())
         if self._producer is not None:
             self._producer.resumeProducing()
         if self._buffer and self._reading in (_HEAD, _BODY):
-            self._run()
+            self._seat.run()
         self._adjustReading()
 
     def stopProducing(self) -> None:
@@ -551,15 +537,15 @@ class Channel:
         """
         if self._reading == _DROPPED:
             return
-        ahead = self._reading == _AHEAD
-        full = len(self._buffer) > READ_AHEAD if ahead else self._choked
+        many = len(self._buffer) > READ_AHEAD
+        if self._reading == _AHEAD:
+            self._share.keep(self._held())
+            full = many
+        else:
+            full = self._choked or (many and self._seat.isWaiting)
         if full != self._paused:
             self._paused = full
             if full:
                 self.transport.pauseProducing()
             else:
                 self.transport.resumeProducing()
-
-
-def _bodyTooLarge() -> Refused:
-    return Refused(413, "payload_too_large", "Request body is too large", reason=BODY_BYTES)

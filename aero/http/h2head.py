@@ -2,8 +2,8 @@
 """
 The head of an HTTP/2 request, checked (RFC 9113 section 8).
 
-A malformed head is the error of its stream: it gets an answer, and the other requests of the
-connection go on.
+A malformed head is the error of its stream, which is reset, and the other requests of the
+connection go on. A head that is well-formed and refused gets an answer.
 """
 
 from __future__ import annotations
@@ -28,6 +28,32 @@ _CONNECTION = frozenset(
 _FIELD_OVERHEAD = 32
 
 
+class Malformed(Exception):
+    """
+    This is no request (RFC 9113 section 8.1.1).
+
+    @ivar reason: The label in metrics.
+    """
+
+    def __init__(self, message: str, reason: str = "syntax") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def validTrailers(fields: Sequence[tuple[bytes, bytes]]) -> bool:
+    """
+    Whether the fields behind a body are well-formed (RFC 9113 sections 8.1 and 8.2).
+    """
+    return all(_validField(name, value) and name not in _CONNECTION for name, value in fields)
+
+
+def listSize(headers: Sequence[tuple[bytes, bytes]]) -> int:
+    """
+    The size of a header list (RFC 9113 section 6.5.2).
+    """
+    return sum(len(name) + len(value) for name, value in headers) + _FIELD_OVERHEAD * len(headers)
+
+
 def methodOf(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     """
     The method, for whoever must answer a head that is malformed.
@@ -43,12 +69,10 @@ def readHead(headers: Sequence[tuple[bytes, bytes]], maxBytes: int, maxHeaders: 
     Read a header list.
 
     @return: Its length is C{None} where the client did not give one.
-    @raise Refused: It is malformed or too large.
+    @raise Malformed: It is that.
+    @raise Refused: It is too large, or asks for what is not to be had.
     """
-    if (
-        sum(len(name) + len(value) for name, value in headers) + (_FIELD_OVERHEAD * len(headers))
-        > maxBytes
-    ):
+    if listSize(headers) > maxBytes:
         raise Refused(
             431, "headers_too_large", "Request header fields too large", reason="header-bytes"
         )
@@ -59,23 +83,23 @@ def readHead(headers: Sequence[tuple[bytes, bytes]], maxBytes: int, maxHeaders: 
     cookies: list[bytes] = []
     single: dict[bytes, bytes] = {}
     for name, value in headers:
-        if not validValue(value) or value != value.strip(b" \t"):
-            raise bad("Malformed header value")
         if name.startswith(b":"):
-            if fields or cookies or name in pseudo or name not in _PSEUDO:
-                raise bad("Malformed pseudo-header fields")
+            if fields or cookies or single or name in pseudo or name not in _PSEUDO:
+                raise Malformed("Malformed pseudo-header fields")
+            if not _validValue(value):
+                raise Malformed("Malformed pseudo-header value")
             pseudo[name] = value
-        elif not validName(name) or name != name.lower():
-            raise bad("Malformed header name")
+        elif not _validField(name, value):
+            raise Malformed("Malformed header field")
         elif name in _CONNECTION or (name == b"te" and not _isTrailers(value)):
-            raise bad("Connection-specific header fields are not allowed")
+            raise Malformed("Connection-specific header fields are not allowed")
         elif name == b"cookie":
             # Clients may split cookies for better compression (RFC 9113 section 8.2.3).
             cookies.append(value)
         else:
             if name in (b"host", b"content-length", b"expect"):
                 if name in single:
-                    raise bad("Repeated header field", "framing")
+                    raise Malformed("Repeated header field", "framing")
                 single[name] = value
                 if name == b"host":
                     continue
@@ -86,7 +110,7 @@ def readHead(headers: Sequence[tuple[bytes, bytes]], maxBytes: int, maxHeaders: 
     fields.append((b"host", host))
     length = single.get(b"content-length")
     if length is not None and not _LENGTH.fullmatch(length):
-        raise bad("Malformed Content-Length", "framing")
+        raise Malformed("Malformed Content-Length", "framing")
     expected = single.get(b"expect")
     if expected is not None and expected.lower() != b"100-continue":
         raise Refused(
@@ -106,20 +130,20 @@ def readHead(headers: Sequence[tuple[bytes, bytes]], maxBytes: int, maxHeaders: 
 def _requestTarget(pseudo: dict[bytes, bytes], host: bytes | None) -> tuple[bytes, bytes, bytes]:
     method = pseudo.get(b":method", b"")
     if not _METHOD.fullmatch(method):
-        raise bad("Malformed method")
+        raise Malformed("Malformed method")
     if method == b"CONNECT":
         raise Refused(405, "method_not_allowed", "This server is no proxy", reason="method")
     if pseudo.get(b":scheme") not in (b"https", b"http"):
-        raise bad("Malformed scheme")
+        raise Malformed("Malformed scheme")
     target = pseudo.get(b":path", b"")
     asterisk = target == b"*" and method == b"OPTIONS"
     if not validTarget(target) or not (target.startswith(b"/") or asterisk):
-        raise bad("Malformed request target")
+        raise Malformed("Malformed request target")
     authority = pseudo.get(b":authority", host)
     if authority is None or not validHost(authority):
         raise bad("Exactly one authority is required", "host")
     if host is not None and host.lower() != authority.lower():
-        raise bad("The Host header and the authority disagree", "host")
+        raise Malformed("The Host header and the authority disagree", "host")
     return method, target, authority
 
 
@@ -128,3 +152,11 @@ def _isTrailers(value: bytes) -> bool:
     Tell whether a C{TE} names C{trailers} and nothing else (RFC 9113 section 8.2.2).
     """
     return {element.lower() for element in elements([value])} == {b"trailers"}
+
+
+def _validField(name: bytes, value: bytes) -> bool:
+    return validName(name) and name == name.lower() and _validValue(value)
+
+
+def _validValue(value: bytes) -> bool:
+    return validValue(value) and value == value.strip(b" \t")

@@ -9,14 +9,34 @@ copies it five times; a large file is sixty thousand frames for each gigabyte.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from h2.config import H2Configuration
-from h2.connection import ConnectionInputs, H2Connection
-from h2.exceptions import FlowControlError
-from h2.stream import StreamInputs
+from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection
+from h2.errors import ErrorCodes
+from h2.events import Event, StreamReset
+from h2.exceptions import FlowControlError, ProtocolError
+from h2.settings import SettingCodes, Settings
+from h2.stream import H2Stream, StreamInputs
+from h2.utilities import SizeLimitDict
+from hyperframe.frame import Frame, HeadersFrame, WindowUpdateFrame
 
 from .h2fields import RememberingEncoder
 
 _END_STREAM = 0x1
+
+#: How far over the header limit a header list may be and still be answered with 431; what is
+#: larger ends the connection before it is unpacked.
+_HEADER_HEADROOM = 4
+
+#: The streams of a connection of which the machine remembers how they ended.
+_CLOSED_STREAMS = 1_024
+
+
+def _ignore(headers: Iterable[object]) -> None:
+    """
+    Nothing is expected.
+    """
 
 
 class Machine(H2Connection):
@@ -28,6 +48,67 @@ class Machine(H2Connection):
         super().__init__(config)
         self.encoder = RememberingEncoder()
         self._bodies: list[bytes | memoryview] = []
+        # Only to tell how each stream ended; those that ended longer ago ended the usual way.
+        self._closed_streams = SizeLimitDict(size_limit=_CLOSED_STREAMS)
+
+    @classmethod
+    def forServer(cls, *, maxStreams: int, maxHeaderBytes: int, window: int) -> Machine:
+        """
+        Make the machine of a connection.
+
+        @param window: Bytes that a client may send ahead of our reading them, for each stream.
+        """
+        machine = cls(
+            H2Configuration(
+                client_side=False,
+                header_encoding=None,
+                # Heads are checked by L{readHead}, whose errors end a stream and not everything.
+                validate_inbound_headers=False,
+                normalize_inbound_headers=False,
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        machine.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: maxStreams,
+                SettingCodes.MAX_HEADER_LIST_SIZE: maxHeaderBytes,
+                SettingCodes.INITIAL_WINDOW_SIZE: window,
+            },
+        )
+        machine.decoder.max_header_list_size = maxHeaderBytes * _HEADER_HEADROOM
+        return machine
+
+    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
+        stream = super()._begin_new_stream(stream_id, allowed_ids)
+        # A body that is not as long as it says is the error of its stream; the machine would end
+        # the connection. L{Stream<aero.http.h2stream.Stream>} looks at that.
+        stream._initialize_content_length = _ignore  # type: ignore[method-assign]
+        return stream
+
+    def _receive_headers_frame(self, frame: HeadersFrame) -> tuple[list[Frame], list[Event]]:
+        isTrailer = frame.stream_id in self.streams
+        try:
+            return super()._receive_headers_frame(frame)
+        except ProtocolError as error:
+            if not isTrailer or type(error) is not ProtocolError:
+                raise
+            if not self.streams[frame.stream_id].open:
+                raise
+        # A second header block that does not end its stream: malformed (RFC 9113 section 8.1).
+        self.reset_stream(frame.stream_id, ErrorCodes.PROTOCOL_ERROR)
+        event = StreamReset(stream_id=frame.stream_id, remote_reset=False)
+        return [], [event]
+
+    def acknowledgeDropped(self, size: int) -> None:
+        """
+        Give the connection's window back for a part of a body that nobody wants, and leave the
+        window of its stream closed.
+        """
+        increment = self._inbound_flow_control_window_manager.process_bytes(size)
+        if increment:
+            self._prepare_for_sending([WindowUpdateFrame(0, increment)])
 
     def sendBody(self, streamId: int, data: bytes | memoryview, ended: bool) -> int:
         """

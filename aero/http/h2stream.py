@@ -18,9 +18,11 @@ from zope.interface import implementer
 
 from aero.errors import Refused
 
-from .h2head import methodOf, readHead
+from .bodyreader import bodyTooLarge
+from .buffers import BODY_PART, noRoom, partFor
+from .h2head import Malformed, listSize, methodOf, readHead
 from .pull import PullDriver
-from .request import BODY_BYTES, AeroRequest
+from .request import AeroRequest
 
 if TYPE_CHECKING:
     from .http2 import HTTP2Connection
@@ -49,7 +51,7 @@ class Stream:
 
     @ivar ended: Whether the client has sent the whole request.
     @ivar isReady: Whether the connection will ask for output.
-    @ivar received: Bytes of body that are kept.
+    @ivar wantsBody: Whether more of the body is of use.
     """
 
     #: The request has no transport of its own.
@@ -64,7 +66,11 @@ class Stream:
         self.streamId = streamId
         self.ended = False
         self.isReady = False
-        self.received = 0
+        self.wantsBody = False
+        self._received = 0
+        self._share = connection.share()
+        # Bytes of head and body that the share holds; what else it holds waits to be sent.
+        self._kept = 0
         self._request: AeroRequest | None = None
         self._limit = 0
         self._length: int | None = None
@@ -93,10 +99,20 @@ class Stream:
         self._request = request
         try:
             head = readHead(headers, settings.maxHeaderBytes, settings.maxHeaders)
+        except Malformed as malformed:
+            self._request = None
+            self.connection.malformed(self, malformed.reason)
+            return
         except Refused as refused:
-            request.headReceived(methodOf(headers), b"/", b"HTTP/2")
-            request.gotLength(0)
-            request.refuse(refused)
+            self._refuseHead(methodOf(headers), b"/", refused)
+            return
+        if ended and head.length:
+            self._request = None
+            self.connection.malformed(self, "framing")
+            return
+        size = listSize(headers)
+        if not self._keep(size, partFor(size + self._besides())):
+            self._refuseHead(head.method, head.target, noRoom())
             return
         add = request.requestHeaders.addRawHeader
         for name, value in head.headers:
@@ -113,33 +129,77 @@ class Stream:
             return
         if head.length is not None and head.length > self._limit:
             request.gotLength(0)
-            request.refuse(_bodyTooLarge())
+            request.refuse(bodyTooLarge())
             return
+        self._length = head.length
+        self._keepsBody = self.site.keepsBody(request)
+        self.wantsBody = True
         request.gotLength(head.length)
         self._bodyDeadline = self.site.clock.seconds() + settings.bodyTimeout
         if head.expectsContinue:
             self.connection.h2.send_headers(self.streamId, [(b":status", b"100")])
 
-    def bodyReceived(self, data: bytes) -> None:
+    def _refuseHead(self, method: bytes, target: bytes, refused: Refused) -> None:
+        request = self._request
+        assert request is not None
+        request.headReceived(method, target, b"HTTP/2")
+        request.gotLength(0)
+        request.refuse(refused)
+
+    def _besides(self) -> int:
+        """
+        What the other streams of the connection hold, as far as that matters: a connection that
+        holds much leaves the last part of the limits to others.
+        """
+        if not self._share.isTight:
+            return 0
+        return sum(stream.held for stream in self.connection.streams.values())
+
+    @property
+    def held(self) -> int:
+        """
+        Bytes that wait on this stream.
+        """
+        return self._share.held
+
+    def _keep(self, size: int, part: float) -> bool:
+        if not self._share.take(size, part):
+            return False
+        self._kept += size
+        return True
+
+    def bodyReceived(self, data: bytes, ended: bool) -> None:
         """
         A part of the body is there.
+
+        @param ended: Whether it is the last one.
         """
-        request = self._request
-        if request is None or request.finished:
-            return
-        self.received += len(data)
-        if not self.connection.keepBody(len(data)):
-            request.refuse(self.connection.refuseBody())
-        elif self.received > self._limit:
-            request.refuse(_bodyTooLarge())
+        self._received += len(data)
+        length, request = self._length, self._request
+        if length is not None and (self._received > length or (ended and self._received < length)):
+            self.connection.malformed(self, "framing")
+        elif request is None or request.finished or not data:
+            pass
+        elif self._received > self._limit:
+            self._refuseBody(bodyTooLarge())
+        elif not self._keepsBody:
+            pass
+        elif not self._keep(len(data), BODY_PART):
+            self._refuseBody(noRoom())
         else:
             request.handleContentChunk(data)
+
+    def _refuseBody(self, refused: Refused) -> None:
+        self.wantsBody = False
+        assert self._request is not None
+        self._request.refuse(refused)
 
     def requestEnded(self) -> None:
         """
         The request is complete.
         """
         self.ended = True
+        self.wantsBody = False
         self._bodyDeadline = None
         request = self._request
         if request is not None and not request.finished:
@@ -157,6 +217,8 @@ class Stream:
         request, self._request = self._request, None
         if request is not None:
             request.connectionLost(reason)
+        self._share.close()
+        self._kept = 0
 
     def expire(self, now: float, choked: bool) -> None:
         """
@@ -226,7 +288,9 @@ class Stream:
                 break
         if frames:
             self._moved = True
-        if self._producerPaused and self._pendingBytes <= _LOW_WATER and self._producer is not None:
+            self._share.keep(self._kept + self._pendingBytes)
+        low = 0 if self._share.isTight else _LOW_WATER
+        if self._producerPaused and self._pendingBytes <= low and self._producer is not None:
             self._producerPaused = False
             self._producer.resumeProducing()
         return sent, frames
@@ -266,6 +330,7 @@ class Stream:
 
     def _done(self) -> None:
         self._finished = False
+        self._share.close()
         self.connection.streamDone(self)
 
     # The channel of a request.
@@ -317,14 +382,19 @@ class Stream:
             return
         self._pending.append(data)
         self._pendingBytes += len(data)
+        self._share.keep(self._kept + self._pendingBytes)
         self.connection.ready(self)
-        if (
-            self._producer is not None
-            and not self._producerPaused
-            and self._pendingBytes > _HIGH_WATER
-        ):
+        high = 0 if self._share.isTight else _HIGH_WATER
+        if self._producer is not None and not self._producerPaused and self._pendingBytes > high:
             self._producerPaused = True
             self._producer.pauseProducing()
+
+    @property
+    def isTight(self) -> bool:
+        """
+        Whether so much waits that a response should be produced in small pieces.
+        """
+        return self._share.isTight
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """
@@ -338,7 +408,10 @@ class Stream:
         """
         self._request = None
         self._bodyDeadline = None
+        self.wantsBody = False
         self._finished = True
+        self._kept = 0
+        self._share.keep(self._pendingBytes)
         self.connection.ready(self)
 
     def loseConnection(self) -> None:
@@ -382,7 +455,3 @@ class Stream:
         self._producerPaused = False
         if isinstance(producer, PullDriver):
             producer.stop()
-
-
-def _bodyTooLarge() -> Refused:
-    return Refused(413, "payload_too_large", "Request body is too large", reason=BODY_BYTES)

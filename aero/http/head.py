@@ -53,11 +53,42 @@ class Head:
     expectsContinue: bool
 
 
+#: A line feed without its carriage return.
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+
+#: What a request can begin with: a method, or an empty line that some clients send.
+_FIRST_BYTES = frozenset(
+    b"\r!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+
 def bad(message: str, reason: str = "syntax") -> Refused:
     """
     The refusal of something that is not well-formed HTTP.
     """
     return Refused(400, "bad_request", message, reason=reason)
+
+
+def headTooLarge(buffer: bytearray, limit: int) -> Refused:
+    """
+    The refusal of a head that is larger than it may be, by what makes it large.
+    """
+    if buffer.find(b"\r\n", 0, limit) < 0:
+        return Refused(414, "url_too_long", "Request URL too long", reason="target")
+    return Refused(
+        431, "headers_too_large", "Request header fields too large", reason="header-bytes"
+    )
+
+
+def checkPartialHead(buffer: bytearray, searched: int) -> None:
+    """
+    Refuse what can never become a head.
+
+    @param searched: Bytes that were looked at before.
+    @raise Refused: It is that.
+    """
+    if buffer[0] not in _FIRST_BYTES or _BARE_LF.search(buffer, max(0, searched - 1)):
+        raise bad("This is not HTTP/1.1")
 
 
 def validHost(value: bytes) -> bool:

@@ -13,12 +13,11 @@ overdraws it is told to calm down and disconnected.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from h2.config import H2Configuration
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -28,10 +27,10 @@ from h2.events import (
     RequestReceived,
     StreamEnded,
     StreamReset,
+    TrailersReceived,
     WindowUpdated,
 )
 from h2.exceptions import H2Error
-from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, ISSLTransport, ITransport
@@ -40,13 +39,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from aero.errors import Refused
 from aero.metrics import http as rows
 from aero.net.proxied import hasProxyTLS
 from aero.net.unsent import unsentBytes
 
-from .h2frames import Allowance, FrameScanner
+from .h2frames import DATA, Frame, FrameTooLarge, isZeroIncrement
+from .h2head import validTrailers
+from .h2intake import Intake
 from .h2machine import Machine
+from .h2rota import Rota
 from .h2stream import Stream
 
 if TYPE_CHECKING:
@@ -58,20 +59,14 @@ _log = Logger()
 #: Bytes that a client may send ahead of our reading them, for each stream and in all.
 _WINDOW = 1_048_576
 
-#: Bytes that one stream writes before it is the next one's turn, and that go to the transport
-#: in one write.
-_QUANTUM = 65_536
+#: Bytes that go to the transport in one write.
 _BATCH = 131_072
 
 #: Such writes before other connections get a turn, when the transport never says stop.
 _BURST = 8
 
-#: How far over the header limit a header list may be and still be answered with 431; what is
-#: larger ends the connection before it is unpacked.
-_HEADER_HEADROOM = 4
-
-#: The bodies that one connection may have us keep at once, in bodies of the largest size.
-_BODIES = 4
+#: DATA on closed streams of fewer bytes is charged like a control frame.
+_SMALL = 1_024
 
 #: What one DATA frame of ours entitles the client to in frames that tell us of it.
 _EARNED = 4
@@ -96,31 +91,10 @@ class HTTP2Connection:
         self.site = site
         self.streams: dict[int, Stream] = {}
         settings = site.settings
-        self.h2 = Machine(
-            H2Configuration(
-                client_side=False,
-                header_encoding=None,
-                # Heads are checked by L{readHead}, whose errors end a stream and not everything.
-                validate_inbound_headers=False,
-                normalize_inbound_headers=False,
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-            )
+        self.h2 = Machine.forServer(
+            maxStreams=settings.maxStreams, maxHeaderBytes=settings.maxHeaderBytes, window=_WINDOW
         )
-        self.h2.local_settings = Settings(
-            client=False,
-            initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: settings.maxStreams,
-                SettingCodes.MAX_HEADER_LIST_SIZE: settings.maxHeaderBytes,
-                SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW,
-            },
-        )
-        self.h2.decoder.max_header_list_size = settings.maxHeaderBytes * _HEADER_HEADROOM
-        self._scanner = FrameScanner()
-        now = site.clock.seconds()
-        self._control = Allowance(settings.maxControlFrames, now)
-        self._resets = Allowance(settings.maxResets, now)
-        self._ready: deque[Stream] = deque()
+        self._rota = Rota(self.streams)
         self._flushCall: IDelayedCall | None = None
         self._corked = False
         self._choked = False
@@ -129,10 +103,9 @@ class HTTP2Connection:
         self._lost = False
         # Answered streams whose clients are still sending, and when that is to end.
         self._unread: dict[int, float] = {}
-        self._bodyBytes = 0
         self._secure = False
         self._partialSince: float | None = None
-        self._deadline: float | None = now + settings.idleTimeout
+        self._deadline: float | None = site.clock.seconds() + settings.idleTimeout
         self._writeDeadline: float | None = None
         self._unsent = 0
         self._dispatch: dict[type[Event], Callable[[Any], None]] = {
@@ -140,6 +113,7 @@ class HTTP2Connection:
             DataReceived: self._dataArrived,
             StreamEnded: self._streamEnded,
             StreamReset: self._streamReset,
+            TrailersReceived: self._trailersReceived,
             WindowUpdated: self._windowUpdated,
             RemoteSettingsChanged: self._windowsChanged,
             ConnectionTerminated: self._clientLeaves,
@@ -154,6 +128,12 @@ class HTTP2Connection:
         self.transport = transport
         self._secure = ISSLTransport(transport, None) is not None or hasProxyTLS(transport)
         self.host = transport.getHost()
+        site = self.site
+        client, now = site.clientKey(transport), site.clock.seconds()
+        self.share = partial(site.buffers.share, site.bufferKey(transport))
+        self._intake = Intake(transport, self.share(), site.turns, client, self._takeFrames)
+        self._control = site.controlFrames.forOne(client, now)
+        self._resets = site.resets.forOne(client, now)
         self.transport.registerProducer(self, True)
         self.h2.initiate_connection()
         self.h2.increment_flow_control_window(_WINDOW - 65_535)
@@ -165,19 +145,25 @@ class HTTP2Connection:
         """
         if self._closing:
             return
-        now = self.site.clock.seconds()
-        for kind, count in self._scanner.scan(data).items():
-            if not self._control.spend(count, now):
-                self._calmDown(kind)
-                return
+        self._intake.add(data, self._choked)
+        self._account()
+
+    def _takeFrames(self) -> bool:
+        """
+        Take in what has arrived, until the turn is over.
+
+        @return: Whether more can be taken now.
+        """
+        if self._choked:
+            return False
         self._corked = True
         try:
-            for event in self.h2.receive_data(data):
-                received = self._dispatch.get(event.__class__)
-                if received is not None:
-                    received(event)
-                    if self._closing:
-                        break
+            for frame in self._intake.slice():
+                self._frameReceived(frame)
+                if self._closing or self._choked:
+                    break
+        except FrameTooLarge:
+            self._fail(ErrorCodes.FRAME_SIZE_ERROR)
         except H2Error:
             # The machine has a GOAWAY to send that says what was wrong.
             self.site.refused("http2")
@@ -189,12 +175,54 @@ class HTTP2Connection:
         finally:
             self._corked = False
         if self._closing:
-            return
-        if not (self._scanner.midHeaders or (self._scanner.midFrame and not self.streams)):
+            return False
+        frames = self._intake.frames
+        if not (frames.midHeaders or (frames.midFrame and not self.streams)):
             self._partialSince = None
         elif self._partialSince is None:
-            self._partialSince = now
+            self._partialSince = self.site.clock.seconds()
+        self._account()
         self._flush()
+        return not self._choked and frames.hasFrame
+
+    def _frameReceived(self, frame: Frame) -> None:
+        """
+        Take one frame in.
+        """
+        h2, label, streamId = self.h2, frame.label, frame.streamId
+        if frame.kind == DATA and len(frame.raw) < _SMALL:
+            isOpen = streamId in self.streams or streamId in self._unread
+            label = None if isOpen else "closed"
+        if label is not None and not self._control.spend(1, self.site.clock.seconds()):
+            self._calmDown(label)
+            return
+        if self._intake.frames.blockBytes > h2.decoder.max_header_list_size:
+            self._calmDown("headers")
+            return
+        if isZeroIncrement(frame) and streamId in self.streams:
+            self.reset(self.streams[streamId], ErrorCodes.PROTOCOL_ERROR)
+            return
+        for event in h2.receive_data(frame.raw):
+            received = self._dispatch.get(event.__class__)
+            if received is not None:
+                received(event)
+                if self._closing:
+                    break
+
+    def _account(self) -> None:
+        """
+        Count what waits on the connection itself; one that may not wait ends it.
+        """
+        if not self._closing and not self._intake.account(self._choked):
+            self._fail(ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def _fail(self, code: ErrorCodes) -> None:
+        """
+        End the connection for what the client did.
+        """
+        self.site.refused("http2")
+        self._goAway(code)
+        self._close(ConnectionLost("HTTP/2 connection error"))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -206,11 +234,12 @@ class HTTP2Connection:
             self._flushCall.cancel()
             self._flushCall = None
         self._dropStreams(reason)
+        self._intake.close()
 
     def _dropStreams(self, reason: Failure) -> None:
         streams = list(self.streams.values())
         self.streams.clear()
-        self._ready.clear()
+        self._rota.clear()
         self._unread.clear()
         for stream in streams:
             stream.connectionLost(reason)
@@ -235,12 +264,20 @@ class HTTP2Connection:
         if isEmpty and not self._control.spend(1, self.site.clock.seconds()):
             self._calmDown("empty")
             return
-        length = event.flow_controlled_length
-        if length:
-            self.h2.acknowledge_received_data(length, streamId)
         stream = self.streams.get(streamId)
-        if stream is not None and data:
-            stream.bodyReceived(data)
+        length = event.flow_controlled_length or 0
+        if stream is not None and stream.wantsBody:
+            self.h2.acknowledge_received_data(length, streamId)
+        else:
+            # The window of its stream closes, so that the client stops sending.
+            self.h2.acknowledgeDropped(length)
+        if stream is not None:
+            stream.bodyReceived(data, event.stream_ended is not None)
+
+    def _trailersReceived(self, event: TrailersReceived) -> None:
+        stream = self.streams.get(event.stream_id or 0)
+        if stream is not None and not validTrailers(event.headers or ()):
+            self.malformed(stream, "header")
 
     def _streamEnded(self, event: StreamEnded) -> None:
         self._unread.pop(event.stream_id or 0, None)
@@ -252,7 +289,6 @@ class HTTP2Connection:
         self._unread.pop(event.stream_id or 0, None)
         stream = self.streams.pop(event.stream_id or 0, None)
         if stream is not None:
-            self.released(stream)
             stream.connectionLost(Failure(ConnectionDone("the client cancelled the request")))
         self._paidReset()
         self._streamsChanged()
@@ -274,21 +310,12 @@ class HTTP2Connection:
 
     # Bounding what a client can ask for.
 
-    def keepBody(self, amount: int) -> bool:
+    def malformed(self, stream: Stream, reason: str) -> None:
         """
-        Account for a part of a body that is kept until its request is complete.
-
-        @return: Whether there is room for it.
+        End the stream of a request that is malformed (RFC 9113 section 8.1.1).
         """
-        self._bodyBytes += amount
-        return self._bodyBytes <= _BODIES * self.site.settings.maxBodyBytes
-
-    def released(self, stream: Stream) -> None:
-        """
-        A stream's body is no longer kept.
-        """
-        self._bodyBytes -= stream.received
-        stream.received = 0
+        self.site.refused(reason)
+        self.reset(stream, ErrorCodes.PROTOCOL_ERROR)
 
     def _paidReset(self) -> None:
         if not self._closing and not self._resets.spend(1, self.site.clock.seconds()):
@@ -307,7 +334,6 @@ class HTTP2Connection:
         """
         if self.streams.pop(stream.streamId, None) is None:
             return
-        self.released(stream)
         self._resetQuietly(stream.streamId, code)
         stream.connectionLost(Failure(ConnectionLost("the stream was reset")))
         self._paidReset()
@@ -324,7 +350,6 @@ class HTTP2Connection:
         A response is complete and written.
         """
         del self.streams[stream.streamId]
-        self.released(stream)
         self._resets.earn(1)
         if not stream.ended:
             # The rest of the request is of no use (RFC 9113 section 8.1), but clients in the
@@ -363,12 +388,12 @@ class HTTP2Connection:
         self._partialSince = self._writeDeadline = None
         self._expectClose()
         self.transport.unregisterProducer()
-        if self._choked:
-            self.transport.resumeProducing()
+        self._intake.stop()
         self.transport.loseConnection()
 
     def _expectClose(self) -> None:
         self._unsent = unsentBytes(self.transport)
+        self._intake.keep(self._unsent)
         wait = self.site.settings.writeTimeout if self._unsent else _LINGER
         self._deadline = self.site.clock.seconds() + wait
 
@@ -403,6 +428,7 @@ class HTTP2Connection:
             self._goAway(ErrorCodes.PROTOCOL_ERROR)
             self._close(ConnectionLost("the request took too long"))
             return
+        self._account()
         for streamId, deadline in tuple(self._unread.items()):
             if now >= deadline:
                 del self._unread[streamId]
@@ -434,9 +460,7 @@ class HTTP2Connection:
         """
         A stream may have something to send.
         """
-        if not stream.isReady and stream.hasOutput:
-            stream.isReady = True
-            self._ready.append(stream)
+        if self._rota.add(stream):
             self._flushSoon()
 
     def _flushSoon(self) -> None:
@@ -462,35 +486,19 @@ class HTTP2Connection:
             for _ in range(_BURST):
                 if self._choked or self._closing:
                     break
-                self._fill(_BATCH)
+                self._control.earn(self._rota.fill(_BATCH) * _EARNED)
                 data = self.h2.data_to_send()
                 if not data:
                     break
                 self.transport.write(data)
+                if self._choked:
+                    self._account()
         finally:
             self._corked = False
-        if self._ready:
+        if self._rota:
             self._flushSoon()
         if self._leaving and not self.streams and not self._choked and not self._closing:
             self._close(ConnectionDone("drained"))
-
-    def _fill(self, room: int) -> None:
-        """
-        Let each ready stream in its turn send a part.
-        """
-        ready = self._ready
-        while ready and room > 0:
-            stream = ready.popleft()
-            if stream.streamId not in self.streams:
-                continue
-            stream.isReady = False
-            sent, frames = stream.send(min(room, _QUANTUM))
-            # Even an empty frame makes progress, so a turn never lasts for ever.
-            room -= sent + frames * 64
-            self._control.earn(frames * _EARNED)
-            if frames and stream.hasOutput and not stream.isReady:
-                stream.isReady = True
-                ready.append(stream)
 
     def pauseProducing(self) -> None:
         """
@@ -502,8 +510,7 @@ class HTTP2Connection:
         self._choked = True
         self._unsent = unsentBytes(self.transport)
         self._writeDeadline = self.site.clock.seconds() + self.site.settings.writeTimeout
-        if not self._closing:
-            self.transport.pauseProducing()
+        self._account()
 
     def resumeProducing(self) -> None:
         """
@@ -513,9 +520,9 @@ class HTTP2Connection:
             return
         self._choked = False
         self._writeDeadline = None
-        if not self._closing:
-            self.transport.resumeProducing()
-            self._flush()
+        self._account()
+        self._flush()
+        self._intake.goOn()
 
     def stopProducing(self) -> None:
         """
@@ -529,11 +536,3 @@ class HTTP2Connection:
         Whether the connection is encrypted.
         """
         return self._secure
-
-    def refuseBody(self) -> Refused:
-        """
-        What a body is told that finds no room beside the others of its connection.
-        """
-        return Refused(
-            503, "unavailable", "Too many request bodies at once", reason="body-total", retryAfter=1
-        )

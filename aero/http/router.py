@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Sequence, cast
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource, getChildForRequest
+from twisted.web.resource import IResource, Resource, getChildForRequest
 
 from aero.errors import Refused
 from aero.interfaces import IUpgradable
@@ -93,6 +93,9 @@ class Route:
     status: int = 404
     gate: Gate | None = None
 
+
+#: Methods whose bodies mean nothing (RFC 9110 section 9.3.1).
+_BODILESS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 _NOT_FOUND = Route(UNKNOWN)
 _BAD_PATH = Route(UNKNOWN, status=400)
@@ -230,6 +233,21 @@ class Router:
         """
         gates = self._gates if route.gate is None else (route.gate, *self._gates[1:])
         return all(gate.admits(request) for gate in gates)
+
+    def keepsBody(self, request: AeroRequest) -> bool:
+        """
+        Whether the resource of a request reads its body. One that has no method for the request
+        does not, nor do C{GET}, C{HEAD} and C{OPTIONS}, unless it says C{readsBody}.
+        """
+        resource = self._find(request.path).resource
+        reads = getattr(resource, "readsBody", None)
+        if resource is None or reads is not None:
+            return bool(reads)
+        if request.method in _BODILESS:
+            return False
+        if not resource.isLeaf or type(resource).render is not Resource.render:
+            return True
+        return hasattr(resource, "render_" + request.method.decode("latin-1"))
 
     def _spellings(self, path: str) -> list[tuple[str, tuple[bytes, ...]]]:
         """

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
@@ -26,12 +26,16 @@ from aero.metrics import Metrics
 from aero.metrics import http as rows
 from aero.policy.clientaddress import Client, ClientAddresses
 from aero.policy.headers import ResponseHeaders
+from aero.policy.quota import addressKey
 from aero.settings.http import HTTPSettings
 
 from .accesslog import AccessLog, RequestLog
+from .buffers import Buffers
 from .connection import Connection
+from .h2frames import Allowances
 from .request import AeroRequest
 from .requestids import RandomIds
+from .turns import Turns
 from .upgradelog import UpgradeLog
 
 _log = Logger()
@@ -53,6 +57,7 @@ class Respondent(Protocol):
     It may also have C{bodyLimit(request) -> int}, the most bytes of body it wants for a
     request whose headers are known; the site's own limit holds besides. And
     C{allow(request) -> bytes}, the methods of the path of a request.
+    C{keepsBody(request) -> bool}, whether anything reads the body.
     """
 
     def respond(self, request: Any) -> Any:
@@ -87,6 +92,7 @@ class AeroSite(server.Site):
         accessLog: RequestLog | None = None,
         upgradeLog: UpgradeLog | None = None,
         newRequestId: Callable[[], str] | None = None,
+        release: Callable[[], object] = lambda: None,
     ) -> None:
         """
         @param clock: Measures timeouts and durations; the reactor.
@@ -94,6 +100,7 @@ class AeroSite(server.Site):
             only for sites that serve any.
         @param accessLog: Is told of every finished response; by default an L{AccessLog}.
         @param upgradeLog: Is told of every refused WebSocket upgrade.
+        @param release: Returns freed memory to the system; see L{Buffers}.
         """
         super().__init__(None, reactor=clock, timeout=settings.idleTimeout)  # type: ignore[no-untyped-call]
         self.router = router
@@ -111,6 +118,11 @@ class AeroSite(server.Site):
         self._directClient = lru_cache(4_096)(
             lambda peer, secure: clientAddresses.client(peer, secure, (), ())
         )
+        self.buffers = Buffers(settings, metrics, clock, release)
+        deferred = metrics.counter(rows.DEFERRED_TURNS)
+        self.turns = Turns(clock.callLater, clock.seconds, deferred.inc)
+        self.controlFrames = Allowances(settings.maxControlFrames)
+        self.resets = Allowances(settings.maxResets)
         self.hosts = hosts
         self.anyHost = anyHost and hosts is None
         self.newRequestId = RandomIds() if newRequestId is None else newRequestId
@@ -218,6 +230,26 @@ class AeroSite(server.Site):
         """
         allow: Callable[[AeroRequest], bytes] | None = getattr(self.router, "allow", None)
         return b"GET, HEAD" if allow is None else allow(request)
+
+    def keepsBody(self, request: AeroRequest) -> bool:
+        """
+        Whether anything reads the body of this request; otherwise it is dropped as it arrives.
+        """
+        keeps = getattr(self.router, "keepsBody", None)
+        return keeps is None or bool(keeps(request))
+
+    def clientKey(self, transport: ITransport) -> str:
+        """
+        The address at the other end of a connection, as one client is counted.
+        """
+        return addressKey(getattr(transport.getPeer(), "host", None) or "")
+
+    def bufferKey(self, transport: ITransport) -> str | None:
+        """
+        The client whose bytes wait on a connection; C{None} for one that has many clients.
+        """
+        host = getattr(transport.getPeer(), "host", None)
+        return addressKey(host) if host and not self.clientAddresses.believes(host) else None
 
     def clientOf(
         self,

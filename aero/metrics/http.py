@@ -52,9 +52,24 @@ TIMEOUTS = CounterRow(
     "Connections and streams ended by a timeout: handshake, header, body, idle, write or close.",
     ("kind",),
 )
+BUFFER_BYTES = GaugeRow(
+    "aero_http_buffer_bytes",
+    "Bytes that wait in HTTP now: headers, request bodies and replies that clients have not taken.",
+)
+BUFFER_REFUSED = CounterRow(
+    "aero_http_buffer_refused_total",
+    "Requests and bodies refused because too many bytes wait already, of one client or in the process.",
+    ("scope",),
+)
+DEFERRED_TURNS = CounterRow(
+    "aero_http_deferred_turns_total",
+    "Times that a client's input had to wait for a later turn, because it takes more than its part of the processor.",
+)
 FLOODS = CounterRow(
     "aero_http2_floods_total",
-    "HTTP/2 connections ended because of a flood of frames that ask for work and carry none.",
+    "HTTP/2 connections ended because of a flood of frames that ask for work and carry none, by their kind: ping, settings,"
+    " priority, window, unknown, empty (DATA), closed (DATA on a closed stream),"
+    " headers (a header block too large to be read), reset.",
     ("kind",),
 )
 ERRORS = CounterRow(

@@ -98,6 +98,8 @@ def _adopt(descriptor: int, name: str) -> socket.socket:
             f"file descriptor {descriptor} ({name!r}) is no socket: {error.strerror}"
         ) from error
     if not listens or adopted.family not in (socket.AF_INET, socket.AF_INET6):
+        # Now, and not when the garbage collector finds it: the number may mean another file then.
+        adopted.close()
         raise StartError(
             f"file descriptor {descriptor} ({name!r}) is no listening TCP socket:"
             " expected ListenStream= with an address and a port"

@@ -87,6 +87,22 @@ class HTTPSettings:
         parse=integer(0, 1_000_000),
         help="Connections open at once from one IPv4 address or IPv6 /64; 0 is no limit.",
     )
+    bufferBytes: int = setting(
+        variable="AERO_HTTP_BUFFER_BYTES",
+        option="http-buffer-bytes",
+        default=268_435_456,
+        parse=integer(0),
+        help="Bytes that may wait in HTTP at once in one process: headers, request bodies and replies that clients have not"
+        " taken. Beyond it a new request or body is a 503; 0 is no limit.",
+    )
+    bufferBytesPerIP: int = setting(
+        variable="AERO_HTTP_BUFFER_BYTES_PER_IP",
+        option="http-buffer-bytes-per-ip",
+        default=33_554_432,
+        parse=integer(0),
+        help="The same for one IPv4 address or IPv6 /64. A trusted proxy's connections count only for the process;"
+        " 0 is no limit.",
+    )
     maxRequestsPerMinute: int = setting(
         variable="RATE_LIMIT_REQUESTS_PER_MINUTE",
         option="rate-limit",

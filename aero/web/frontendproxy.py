@@ -72,6 +72,7 @@ class FrontendProxy:
     _log = Logger()
 
     isLeaf = True
+    readsBody = True
     path = "/"
 
     def __init__(

@@ -105,6 +105,7 @@ class Routes:
         self.seen: list[AeroRequest] = []
         self.bodies: list[bytes] = []
         self.limits: dict[bytes, int] = {}
+        self.unread: set[bytes] = set()
         self.held: Deferred[None] = Deferred()
         self.taken: Taken | None = None
 
@@ -113,6 +114,12 @@ class Routes:
         The limit of a path.
         """
         return self.limits.get(request.path, 1 << 40)
+
+    def keepsBody(self, request: AeroRequest) -> bool:
+        """
+        Whether a path reads bodies.
+        """
+        return request.path not in self.unread
 
     def respond(self, request: AeroRequest) -> Any:
         """

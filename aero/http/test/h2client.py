@@ -10,7 +10,7 @@ import h2.events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
-from .door import Door, Response, Wire
+from aero.http.test.door import Door, Response, Wire
 
 Headers = list[tuple[str, str]]
 

@@ -16,12 +16,12 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from aero.http.test.h2client import Client, headers
 from aero.metrics import http as rows
 from aero.settings.http import HTTPSettings
 
 from ..connection import NEWCOMER
 from .door import Door
-from .h2client import Client, headers
 
 LOST = Failure(ConnectionDone())
 
