@@ -164,7 +164,8 @@ class TCPSettings:
         option="ws-ping-interval",
         default=30,
         parse=number(0),
-        help="Seconds between two WebSocket pings to a silent client; 0 sends none.",
+        help="Seconds without a byte from the client, or without one to it, after which a WebSocket ping is sent; 0 sends none."
+        " Keep it below the idle timeout of proxies in between.",
     )
     pingTimeout: float = setting(
         variable="AERO_WS_PING_TIMEOUT_SECONDS",

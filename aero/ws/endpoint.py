@@ -46,7 +46,8 @@ class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc]
     @ivar name: The endpoint's label in metrics and logs.
     @ivar clock: For every timer.
     @ivar maxMessageBytes: The longest frame and message taken from a client.
-    @ivar pingInterval: Seconds of silence after which a client is pinged; 0 for never.
+    @ivar pingInterval: Seconds without a byte in one direction after which a client is pinged;
+        0 for never.
     @ivar pingTimeout: Seconds that it then has.
     @ivar commons: What all clients share.
     @ivar open: The sessions now.

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Sequence
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IPushProducer,
     IReactorTime,
     ISSLTransport,
@@ -64,6 +63,7 @@ from aero.wire.websocket import (
 from .closing import Closed as Closed
 from .hooks import Hooks
 from .intake import Intake, NoTransport
+from .liveness import Liveness
 from .masking import unmask
 from .turntaking import BY_TURN, TurnTaking
 
@@ -150,9 +150,14 @@ class AeroWebSocketProtocol(TurnTaking, Hooks, WebSocketServerProtocol):  # type
         self._pauses = 0
         self._sendingIsPaused = False
         self._replyBytes = 0
-        self._heard = self._progressed = True
-        self._pinged = False
-        self._liveness: IDelayedCall | None = None
+        self._liveness = Liveness(
+            self.clock,
+            self.factory.pingInterval,
+            self.factory.pingTimeout,
+            ping=self._ping,
+            isRead=lambda: not self._pauses,
+            giveUp=self._pingTimedOut,
+        )
         self._farewell: Farewell | None = None
 
     def handshakeAbandoned(self) -> None:
@@ -178,9 +183,7 @@ class AeroWebSocketProtocol(TurnTaking, Hooks, WebSocketServerProtocol):  # type
         self._writeNow = promptWriter(transport)
         self._opened = True
         self.factory.sessionStarted(self)
-        interval = self.factory.pingInterval
-        if interval:
-            self._liveness = self.clock.callLater(interval, self._checkLiveness)
+        self._liveness.start()
         self.sessionStarted()
         self._call(self.sessionOpened)
 
@@ -188,9 +191,7 @@ class AeroWebSocketProtocol(TurnTaking, Hooks, WebSocketServerProtocol):  # type
         """
         The connection is gone, whatever the reason.
         """
-        if self._liveness is not None and self._liveness.active():
-            self._liveness.cancel()
-        self._liveness = None
+        self._liveness.stop()
         if self._farewell is not None:
             self._farewell.stop()
         if self._intake.waits:
@@ -316,6 +317,7 @@ class AeroWebSocketProtocol(TurnTaking, Hooks, WebSocketServerProtocol):  # type
             pieces.append(frameHeader(BINARY, len(payload)))
             pieces.append(payload)
         self.transport.write(b"".join(pieces))
+        self._liveness.sentAt = self.clock.seconds()
         self.factory.messagesDown.inc(len(payloads))
         self.factory.bytesDown.inc(size)
 
@@ -328,6 +330,7 @@ class AeroWebSocketProtocol(TurnTaking, Hooks, WebSocketServerProtocol):  # type
         if self._closing or not self._opened:
             return
         size = len(payload)
+        self._liveness.sentAt = self.clock.seconds()
         if size < _LARGE:
             self.transport.write(frameHeader(opcode, size) + payload)
         else:
@@ -385,7 +388,7 @@ class AeroWebSocketProtocol(TurnTaking, Hooks, WebSocketServerProtocol):  # type
         """
         Take the frames of one read.
         """
-        self._heard = True
+        self._liveness.received()
         if not self._discarding:
             self._intake.dataReceived(data)
 
@@ -523,7 +526,7 @@ class AeroWebSocketProtocol(TurnTaking, Hooks, WebSocketServerProtocol):  # type
         """
         The transport's buffer is empty.
         """
-        self._progressed = True
+        self._liveness.progressed()
         if self._sendingIsPaused:
             self._sendingIsPaused = False
             self._replyBytes = 0
@@ -546,31 +549,15 @@ class AeroWebSocketProtocol(TurnTaking, Hooks, WebSocketServerProtocol):  # type
         if self._pauses:
             self._pauses &= ~who
             if not self._pauses:
-                self._heard = True
+                self._liveness.received()
                 self.transport.resumeProducing()
 
     # -- liveness
 
-    def _checkLiveness(self) -> None:
-        """
-        Ping a client that was silent for an interval; give up one that a ping did not wake.
-        A client that is not being read, or that takes data though slowly, is alive.
-        """
-        wait = self.factory.pingInterval
-        if self._heard or self._pauses:
-            self._heard = self._pinged = False
-        elif not self._pinged:
-            self._pinged = True
-            self._progressed = False
-            self.sendFrame(PING)
-            wait = self.factory.pingTimeout
-        elif self._progressed:
-            self._progressed = False
-            wait = self.factory.pingTimeout
-        else:
-            self._liveness = None
-            self.factory.pingTimeouts.inc()
-            self._closed = Closed(ABNORMAL, "ping timeout", False)
-            self.abort()
-            return
-        self._liveness = self.clock.callLater(wait, self._checkLiveness)
+    def _ping(self) -> None:
+        self.sendFrame(PING)
+
+    def _pingTimedOut(self) -> None:
+        self.factory.pingTimeouts.inc()
+        self._closed = Closed(ABNORMAL, "ping timeout", False)
+        self.abort()
