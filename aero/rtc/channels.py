@@ -9,18 +9,17 @@ never dropped. What a client sends is held back by L{DataChannel.pauseReading}.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence
+from typing import Any, Callable, Protocol, Sequence
 
 from twisted.logger import Logger
 
-from aero.tunnel.datagrams.engine import UDPSession
+from aero.settings.udp import UDPSettings
+from aero.settings.webrtc import BridgeSettings
+from aero.tunnel.datagrams.engine import DatagramSink, UDPSession
+from aero.tunnel.datagrams.peers import PeerRequest, Tunnel, TunnelOpener
+from aero.tunnel.datagrams.sessions import RelaySession
 
 from .datachannel import ChannelRequest, DataChannel
-
-if TYPE_CHECKING:
-    from aero.tunnel.datagrams.peers import Tunnel
-
-    from .peer import Peer
 
 UDP, L2 = "udp", "l2"
 
@@ -29,6 +28,47 @@ _HIGH, _LOW = 65_536, 16_384
 
 #: What the framing of a datagram adds at most (relay.md section 9.3).
 _OVERHEAD = 24
+
+
+class ChannelParts(Protocol):
+    """
+    The parts that channels of all peers share; L{aero.rtc.peer.PeerShared} has more.
+
+    @ivar events: The relay's events.
+    @ivar openDatagrams: Makes the engine of a channel C{udp}.
+    @ivar tunnels: Opens the tunnel of a channel C{l2}; C{None} without Ethernet.
+    """
+
+    @property
+    def events(self) -> Any: ...
+    @property
+    def udp(self) -> UDPSettings: ...
+    @property
+    def bridge(self) -> BridgeSettings: ...
+    @property
+    def openDatagrams(self) -> Callable[[DatagramSink, RelaySession], UDPSession]: ...
+    @property
+    def tunnels(self) -> TunnelOpener | None: ...
+
+
+class ChannelPeer(Protocol):
+    """
+    The peer of a channel, as the channel sees it.
+
+    @ivar session: Its relay session.
+    @ivar request: The request that began it.
+    """
+
+    session: RelaySession
+    request: PeerRequest
+
+    @property
+    def shared(self) -> ChannelParts: ...
+
+    def channelGone(self, channel: UDPChannel | L2Channel) -> None:
+        """
+        The channel has closed; its place is free.
+        """
 
 
 def refusal(request: ChannelRequest) -> str | None:
@@ -60,7 +100,7 @@ class UDPChannel:
     _log = Logger()
     label = UDP
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: ChannelPeer) -> None:
         self._peer = peer
         self._maxMessage = peer.shared.udp.maxPayload + _OVERHEAD
         self._engine: UDPSession | None = None
@@ -149,7 +189,7 @@ class L2Channel:
     _log = Logger()
     label = L2
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: ChannelPeer) -> None:
         self._peer = peer
         self._maxMessage = peer.shared.bridge.maxL2Message
         self._tunnel: Tunnel | None = None

@@ -5,13 +5,10 @@ A data channel, and what listens to it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Sequence
+from typing import Any, NamedTuple, Protocol, Sequence
 
 from .inbound import Message
 from .outbound import SendStream
-
-if TYPE_CHECKING:
-    from .association import Association
 
 
 class ChannelRequest(NamedTuple):
@@ -63,6 +60,37 @@ class ChannelReceiver(Protocol):
         """
 
 
+class ChannelOwner(Protocol):
+    """
+    The association of a channel, as the channel sees it.
+    """
+
+    def sendMessages(self, stream: SendStream, messages: Sequence[bytes], limit: int) -> int:
+        """
+        See L{DataChannel.send}.
+        """
+
+    def channelResumed(self, channel: DataChannel) -> None:
+        """
+        See L{DataChannel.resumeReading}.
+        """
+
+    def closeChannel(self, channel: DataChannel) -> None:
+        """
+        See L{DataChannel.close}.
+        """
+
+    def channelEnds(self, channel: DataChannel) -> None:
+        """
+        The channel is closing or closed.
+        """
+
+    def call(self, hook: Any, *arguments: Any) -> None:
+        """
+        Call a receiver; its errors end the association.
+        """
+
+
 class DataChannel:
     """
     An open data channel. For aiortc it stands where its own class would.
@@ -75,7 +103,7 @@ class DataChannel:
 
     def __init__(
         self,
-        association: Association,
+        association: ChannelOwner,
         number: int,
         label: str,
         stream: SendStream,

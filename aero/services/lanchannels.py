@@ -22,9 +22,10 @@ from aero.errors import Refused
 from aero.metrics import Events
 from aero.tunnel.datagrams.peers import PeerRequest, TunnelCarrier
 from aero.tunnel.datagrams.sessions import RelaySession
+from aero.tunnel.ethernet.ends import TunnelPeer
 from aero.tunnel.ethernet.permits import Permit, TunnelPermits
 from aero.tunnel.ethernet.tunnel import L2Tunnel
-from aero.tunnel.ethernet.tunnels import L2Tunnels, TunnelPeer
+from aero.tunnel.ethernet.tunnels import L2Tunnels
 
 
 class LANChannels:

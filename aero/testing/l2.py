@@ -23,8 +23,9 @@ from aero.lan.peer import FramePort, GuestPeer
 from aero.metrics import ROWS, Metrics
 from aero.settings.l2 import L2Settings
 from aero.tunnel.ethernet.capture import Captures
+from aero.tunnel.ethernet.ends import TunnelPeer
 from aero.tunnel.ethernet.tunnel import L2Tunnel
-from aero.tunnel.ethernet.tunnels import L2Tunnels, TunnelPeer
+from aero.tunnel.ethernet.tunnels import L2Tunnels
 
 
 class MemoryLAN:

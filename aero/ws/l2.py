@@ -21,9 +21,10 @@ from aero.metrics import Metrics
 from aero.net.commons import Commons
 from aero.net.shallow import keepShallow
 from aero.net.unsent import undeliveredBytes
+from aero.tunnel.ethernet.ends import TunnelPeer
 from aero.tunnel.ethernet.permits import Permit, TunnelPermits
 from aero.tunnel.ethernet.tunnel import BATCH, L2Tunnel
-from aero.tunnel.ethernet.tunnels import L2Tunnels, TunnelPeer
+from aero.tunnel.ethernet.tunnels import L2Tunnels
 from aero.wire.l2tunnel import HEADER_BYTES
 from aero.wire.websocket import (
     BINARY,

@@ -1,11 +1,25 @@
 # -*- test-case-name: aero.tunnel.ethernet.test.test_tunnel -*-
 """
-The two ends of an Ethernet tunnel: the carrier of its messages, and the LAN.
+The two ends of an Ethernet tunnel: the client with the carrier of its messages, and the LAN.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, Sequence
+from typing import NamedTuple, Protocol, Sequence
+
+
+class TunnelPeer(NamedTuple):
+    """
+    The client of a tunnel.
+
+    @ivar address: The client's IP address.
+    @ivar session: The C{sid} that it authenticated with.
+    @ivar origin: The page that it came from.
+    """
+
+    address: str
+    session: str | None = None
+    origin: str | None = None
 
 
 class TunnelTransport(Protocol):

@@ -26,8 +26,9 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Callable, Sequence
+from typing import Callable, Protocol, Sequence
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -35,18 +36,19 @@ from aero.errors import DecodeError
 from aero.metrics import CounterRow
 from aero.metrics import l2 as rows
 from aero.net.allowance import NO_EFFECT
+from aero.net.commons import Commons
 from aero.policy.quota import addressKey
+from aero.settings.l2 import L2Settings
 from aero.wire import l2tunnel as wire
 from aero.wire.pcapng import INBOUND, OUTBOUND
 
 from ..keepalive import IdleTimer, Pinger
-from .ends import LANPort, TunnelTransport
+from .capture import Captures
+from .counts import TunnelCounts
+from .ends import LANPort, TunnelPeer, TunnelTransport
 from .quota import MessageQuota
 from .stall import STALL_SECONDS as STALL_SECONDS
 from .stall import StallTimer
-
-if TYPE_CHECKING:
-    from .tunnels import L2Tunnels, TunnelPeer
 
 #: Messages of one guest that are handled in one turn.
 BATCH = 256
@@ -66,6 +68,39 @@ _TURN, _STALLED, _LAN = 1, 2, 4
 _FRAME_START = wire.FRAME_HEADER[:3]
 
 
+class TunnelOwner(Protocol):
+    """
+    The parts that all tunnels of a process share, as one tunnel sees them;
+    L{aero.tunnel.ethernet.tunnels.L2Tunnels}.
+    """
+
+    settings: L2Settings
+    clock: IReactorTime
+    captures: Captures
+    commons: Commons
+    counts: TunnelCounts
+
+    def nextNumber(self) -> int:
+        """
+        The number of a new tunnel.
+        """
+
+    def buildLAN(self, tunnel: L2Tunnel) -> LANPort:
+        """
+        Make the LAN of a tunnel.
+        """
+
+    def opened(self, tunnel: L2Tunnel) -> None:
+        """
+        A tunnel began.
+        """
+
+    def closed(self, tunnel: L2Tunnel, reason: str) -> None:
+        """
+        A tunnel ended.
+        """
+
+
 class L2Tunnel:
     """
     One guest.
@@ -78,7 +113,7 @@ class L2Tunnel:
 
     _log = Logger()
 
-    def __init__(self, transport: TunnelTransport, tunnels: L2Tunnels, peer: TunnelPeer) -> None:
+    def __init__(self, transport: TunnelTransport, tunnels: TunnelOwner, peer: TunnelPeer) -> None:
         """
         @param tunnels: What all tunnels of the process share.
         """

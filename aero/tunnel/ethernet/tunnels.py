@@ -5,7 +5,7 @@ What the Ethernet tunnels of a process share, and which of them are open.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -13,30 +13,17 @@ from twisted.logger import Logger
 
 from aero.lan.peer import FramePort, GuestPeer
 from aero.log import blurred
-from aero.metrics import CounterRow, Metrics
+from aero.metrics import Metrics
 from aero.metrics import l2 as rows
 from aero.net.commons import Commons
 from aero.settings.l2 import L2Settings
 
 from .capture import Captures
-from .ends import LANPort, TunnelTransport
+from .counts import TunnelCounts
+from .ends import LANPort, TunnelPeer, TunnelTransport
 from .tunnel import L2Tunnel
 
 _log = Logger(namespace="aero.l2")
-
-
-class TunnelPeer(NamedTuple):
-    """
-    Who is at the other end.
-
-    @ivar address: The client's IP address.
-    @ivar session: The C{sid} that it authenticated with.
-    @ivar origin: The page that it came from.
-    """
-
-    address: str
-    session: str | None = None
-    origin: str | None = None
 
 
 class LANs(Protocol):
@@ -48,30 +35,6 @@ class LANs(Protocol):
         """
         Make the LAN of one guest.
         """
-
-
-class TunnelCounts:
-    """
-    The metrics of tunnels, looked up once.
-    """
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self.active = metrics.gauge(rows.ACTIVE)
-        self.opened = metrics.counter(rows.SESSIONS)
-        self.framesRx = metrics.counter(rows.FRAMES_RX)
-        self.framesTx = metrics.counter(rows.FRAMES_TX)
-        self.bytesRx = metrics.counter(rows.BYTES_RX)
-        self.bytesTx = metrics.counter(rows.BYTES_TX)
-        self.framesDropped = metrics.counter(rows.FRAMES_DROPPED)
-        self.pauses = metrics.counter(rows.PAUSES)
-        self.rtt = metrics.histogram(rows.PING_RTT).observe
-
-    def count(self, row: CounterRow, *labels: str) -> None:
-        """
-        Count something that is rare.
-        """
-        self._metrics.counter(row, *labels).inc()
 
 
 class L2Tunnels:

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from aero.metrics import ROWS, Metrics
 from aero.metrics import l2 as rows
 from aero.testing.l2 import MemoryCarrier, MemoryLAN, MemoryLANs, makeTunnels
+from aero.tunnel.ethernet.ends import TunnelPeer
 from aero.tunnel.ethernet.tunnel import BATCH
-from aero.tunnel.ethernet.tunnels import TunnelPeer
 from aero.wire.l2tunnel import (
     ERROR,
     FRAME,
