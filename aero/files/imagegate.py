@@ -9,19 +9,17 @@ an operator says so, and a page that streams them sends headers that need a pref
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence
+from typing import Sequence
 
 from aero.http.gates import requestedNames
 from aero.http.headerset import HeaderSet
 from aero.http.replies import replyEmpty, replyError
+from aero.http.request import AeroRequest
 from aero.metrics import Metrics
 from aero.metrics import images as rows
 from aero.policy.headers import ResponseHeaders
 from aero.policy.origin import Origins
 from aero.wire.fieldlist import elements
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 #: What a streaming client wants to know of a response.
 _EXPOSED = b"Accept-Ranges, Content-Encoding, Content-Length, Content-Range, ETag, Last-Modified"

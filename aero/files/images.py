@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Final
+from typing import Any, Callable, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -28,6 +28,7 @@ from aero.auth.sessions import Sessions
 from aero.errors import ConfigurationError
 from aero.http.credentials import sessionOf
 from aero.http.replies import isOver, replyError
+from aero.http.request import AeroRequest
 from aero.metrics import Metrics
 from aero.metrics import images as rows
 from aero.net.daemonthreads import DaemonThreadPool
@@ -44,9 +45,6 @@ from .ranges import asksForSeveral
 from .staticfile import FileResponse, FileServer, Replaced, givesPart
 from .staticpath import StaticPath, parsePath, splitTarget
 from .webroot import Denied, Location, Missing, WebRoot
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 #: How often to look at a name that keeps being replaced while it is looked at.
 _ATTEMPTS: Final = 3

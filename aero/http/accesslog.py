@@ -8,14 +8,13 @@ is a template, and the address keeps only its network unless the operator wants 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from twisted.logger import Logger, LogLevel
 
 from aero.log import blurred
 
-if TYPE_CHECKING:
-    from .request import AeroRequest
+from .request import AeroRequest
 
 _log = Logger(namespace="aero.web.access")
 

@@ -10,7 +10,7 @@ so; no second gate and no resource runs after an answer.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Callable, Protocol, Sequence
+from typing import Callable, Protocol, Sequence
 
 from aero.metrics import Metrics, sessions
 from aero.policy.origin import Origins
@@ -18,9 +18,7 @@ from aero.policy.quota import MakeBuckets, addressKey, localBuckets
 from aero.wire.fieldlist import elements
 
 from .replies import Header, reply, replyEmpty, replyError, retryAfter
-
-if TYPE_CHECKING:
-    from .request import AeroRequest
+from .request import AeroRequest
 
 #: Every method the services know of; what a preflight is told (gateway.md section 3.2).
 ALLOWED_METHODS = b"GET,POST,PUT,PATCH,DELETE,OPTIONS"

@@ -10,7 +10,7 @@ good a result as bytes.
 from __future__ import annotations
 
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Any, Final, Iterable
+from typing import Any, Final, Iterable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -21,9 +21,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from aero.errors import Refused
 
 from .replies import isOver, replyError, replyRefused
-
-if TYPE_CHECKING:
-    from .request import AeroRequest
+from .request import AeroRequest
 
 _RENDER: Final = "render_"
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Sequence, cast
+from typing import Any, Sequence, cast
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,9 +32,7 @@ from .gates import Gate
 from .paths import decodePath, isAmbiguous, upgradePath
 from .rendering import allowOf, fail, hasMethods, render
 from .replies import replyEmpty, replyError, replyUpgradeRefused
-
-if TYPE_CHECKING:
-    from .request import AeroRequest
+from .request import AeroRequest
 
 #: The first segments that belong to services, whether the service runs or not.
 RESERVED = frozenset(

@@ -10,16 +10,13 @@ before it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from aero.log import blurred
 from aero.policy.quota import TokenBuckets, addressKey
 
-if TYPE_CHECKING:
-    from .request import AeroRequest
+from .request import AeroRequest
 
 #: Lines a second, and how many may come at once: for all clients, and for one client address.
 RATE, BURST = 5.0, 20.0

@@ -12,7 +12,7 @@ session. Everything else is C{no-store}.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from twisted.web.resource import IResource
 
@@ -31,6 +31,7 @@ from aero.http.bodies import (
 )
 from aero.http.endpoint import Rendered
 from aero.http.replies import Header, reply, retryAfter
+from aero.http.request import AeroRequest
 from aero.metrics import Metrics
 from aero.policy.quota import MakeBuckets, localBuckets
 from aero.settings.dns import DNSSettings
@@ -39,9 +40,6 @@ from aero.wire.dnsquery import parseQuery
 
 from .dnsjson import DNSJSONEndpoint
 from .dnslimit import DNSAdmission, ResolvingEndpoint
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 #: Characters of a C{Content-Type} that is looked at.
 MAX_CONTENT_TYPE = 256

@@ -6,12 +6,13 @@ DNS as JSON at C{/dns-json} (gateway.md section 14.2), for pages that parse no D
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from aero.dns.engine import Answer
 from aero.errors import DecodeError, Refused
 from aero.http.endpoint import Rendered
 from aero.http.replies import replyJSON
+from aero.http.request import AeroRequest
 from aero.policy.numeric import ipv4Text, ipv6Text
 from aero.wire.dns import (
     AAAA,
@@ -33,9 +34,6 @@ from aero.wire.dnsanswer import Record, addressRecords
 from aero.wire.dnsquery import Query
 
 from .dnslimit import ResolvingEndpoint
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 TYPE: Final = b"application/dns-json; charset=utf-8"
 

@@ -5,19 +5,17 @@ Who may ask for names, and how often (gateway.md sections 7.2 and 14.1).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Final
+from typing import Callable, Final
 
 from aero.auth.sessions import Sessions
 from aero.dns.engine import DNSEngine
 from aero.http.credentials import requireSession
 from aero.http.endpoint import Endpoint
+from aero.http.request import AeroRequest
 from aero.metrics import Metrics
 from aero.metrics import dns as rows
 from aero.policy.quota import MakeBuckets, addressKey, localBuckets
 from aero.settings.dns import DNSSettings
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 #: What clients without a session are told (gateway.md section 14.1, row 1).
 NO_SESSION: Final = "Missing or invalid session"

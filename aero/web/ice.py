@@ -7,17 +7,15 @@ by a cache, errors included.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Sequence
+from typing import Callable, Sequence
 
 from aero.auth.turnrest import TurnSecret
 from aero.errors import Refused
 from aero.http.replies import Header
+from aero.http.request import AeroRequest
 from aero.policy.iceservers import IceServer
 
 from .relayendpoint import RelayDoor, RelayEndpoint, replyRelayJSON
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 PATH = "/webrtc/ice"
 

@@ -9,7 +9,7 @@ domain the page is for this machine and for who has the token.
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Callable
+from typing import Callable
 
 from twisted.internet.defer import Deferred
 
@@ -17,10 +17,8 @@ from aero.errors import Refused
 from aero.http.credentials import hasBearer
 from aero.http.endpoint import Endpoint, Rendered
 from aero.http.replies import reply, replyError
+from aero.http.request import AeroRequest
 from aero.metrics import Metrics, sessions
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 #: Prometheus' text format (gateway.md section 5.4).
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"

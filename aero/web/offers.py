@@ -7,7 +7,7 @@ its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
@@ -16,15 +16,13 @@ from twisted.web.server import NOT_DONE_YET
 from aero.auth.relaymodes import Admitted
 from aero.errors import Refused
 from aero.http.replies import isOver
+from aero.http.request import AeroRequest
 from aero.metrics import Events
 from aero.tunnel.datagrams.peers import PeerFactory, PeerRequest, RelayPeer, clientOrigin
 from aero.tunnel.datagrams.sessions import RelaySession, RelaySessions
 from aero.wire import sdp, signaling
 
 from .relayendpoint import RelayDoor, RelayEndpoint, replyRelayJSON
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 #: Bytes of a body (relay.md section 1.4). What is longer than a description may be is refused
 #: as one, without being taken apart.

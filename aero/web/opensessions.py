@@ -11,7 +11,7 @@ Each process of the server summarizes its own tunnels; the one that is asked mer
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 from twisted.internet.defer import Deferred
 
@@ -20,11 +20,9 @@ from aero.errors import Refused
 from aero.http.credentials import requireBearer
 from aero.http.endpoint import Endpoint, Rendered
 from aero.http.replies import replyEmpty, replyJSON
+from aero.http.request import AeroRequest
 from aero.metrics import Metrics
 from aero.metrics import sessions as rows
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 #: The most sessions that are listed, those with the most tunnels first.
 MAX_LISTED = 1_000

@@ -10,7 +10,7 @@ another shape.
 from __future__ import annotations
 
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import Any, Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -20,13 +20,11 @@ from aero.auth.relaymodes import Admitted, RelayAuth
 from aero.errors import Refused
 from aero.http.endpoint import Endpoint
 from aero.http.replies import Header, encodeJSON, reply, replyText, retryAfter
+from aero.http.request import AeroRequest
 from aero.metrics import Events
 from aero.tunnel.datagrams.sessions import RelaySessions
 
 from .health import Readiness
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 #: Without a charset, as the reference writes it.
 JSON = b"application/json"

@@ -6,18 +6,16 @@ gateway the rules of L{aero.http.gates} hold for everything on the one origin.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence
+from typing import Sequence
 
 from aero.errors import Refused
 from aero.http.gates import ALLOWED_METHODS, PREFLIGHT_MAX_AGE, requestedNames
 from aero.http.replies import Header, replyEmpty
+from aero.http.request import AeroRequest
 from aero.metrics import Metrics, sessions
 from aero.policy.origin import Origins
 
 from .relayendpoint import replyRelayError
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 
 class RelayOriginGate:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Callable
+from typing import Callable
 
 from twisted.logger import Logger
 
@@ -19,12 +19,10 @@ from aero.http.bodies import MAX_IGNORED_BODY_BYTES, readBody
 from aero.http.credentials import requireOrigin, requireSession
 from aero.http.endpoint import Endpoint
 from aero.http.replies import replyJSON
+from aero.http.request import AeroRequest
 from aero.metrics import Metrics, sessions
 from aero.policy.quota import MakeBuckets, localBuckets
 from aero.settings.relay import RelaySettings
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 #: Where the relay answers, below its own base URL (gateway.md section 6.1).
 RELAY_ENDPOINTS = {

@@ -6,7 +6,7 @@ C{POST /session}: the session cookie, and everything a client has to know
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
 from twisted.logger import Logger
 
@@ -16,6 +16,7 @@ from aero.http.bodies import DNS, MAX_IGNORED_BODY_BYTES, readBody
 from aero.http.credentials import originOf, sessionOf
 from aero.http.endpoint import Endpoint
 from aero.http.replies import Header, replyEmpty, replyJSON
+from aero.http.request import AeroRequest
 from aero.metrics import Metrics, sessions
 from aero.policy.quota import MakeBuckets, addressKey, localBuckets
 from aero.settings.dns import DNSSettings
@@ -25,9 +26,6 @@ from aero.settings.session import SessionSettings
 from aero.settings.tcp import TCPSettings
 
 from .relaytoken import RelayCredentials, isoTime
-
-if TYPE_CHECKING:
-    from aero.http.request import AeroRequest
 
 #: What a session says never depends on anything but its moment.
 _NO_STORE: list[Header] = [(b"Cache-Control", b"no-store")]

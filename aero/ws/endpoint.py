@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Iterator
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import Any, Sequence
 
 from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
@@ -29,11 +29,9 @@ from aero.net.commons import Commons
 from aero.net.memory import keepFreedMemory
 from aero.wire.websocket import GOING_AWAY, POLICY_VIOLATION
 
+from .closing import Closed
 from .handshake import Accepted, UpgradeGate, rejection, switchingProtocols
-
-if TYPE_CHECKING:
-    from .closing import Closed
-    from .protocol import AeroWebSocketProtocol
+from .protocol import AeroWebSocketProtocol
 
 #: Seconds that a refused client has to read its refusal and end the connection.
 LINGER = 2.0

@@ -16,19 +16,17 @@ import ipaddress
 import time
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
 
+from aero.auth.sessions import Session, Sessions
 from aero.errors import Refused
+from aero.policy.clientaddress import Client
+from aero.policy.origin import Origins
 from aero.policy.quota import MakeBuckets, TokenBuckets, addressKey, localBuckets
 from aero.wire.fieldlist import hasToken
-
-if TYPE_CHECKING:
-    from aero.auth.sessions import Session, Sessions
-    from aero.policy.clientaddress import Client
-    from aero.policy.origin import Origins
 
 Pairs = Sequence[tuple[bytes, bytes]]
 

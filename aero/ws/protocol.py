@@ -40,8 +40,10 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from aero.auth.sessions import Session
 from aero.net.prompt import promptWriter
 from aero.net.unsent import Farewell
+from aero.policy.clientaddress import Client
 from aero.policy.quota import addressKey
 from aero.wire.websocket import (
     ABNORMAL,
@@ -61,6 +63,7 @@ from aero.wire.websocket import (
 )
 
 from .closing import Closed as Closed
+from .handshake import Accepted
 from .hooks import Hooks
 from .intake import Intake, NoTransport
 from .liveness import Liveness
@@ -68,11 +71,7 @@ from .masking import unmask
 from .turntaking import BY_TURN, TurnTaking
 
 if TYPE_CHECKING:
-    from aero.auth.sessions import Session
-    from aero.policy.clientaddress import Client
-
     from .endpoint import WebSocketFactory
-    from .handshake import Accepted
 
 #: Bytes of replies to pings that may wait for a client that does not read.
 _MAX_REPLY_BYTES = 65_536

@@ -12,10 +12,11 @@ closed the WebSocket, not when the connection is gone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
+from twisted.web.http import Request
 
 from aero.auth.relaymodes import Admitted, RelayAuth
 from aero.errors import Refused
@@ -39,9 +40,6 @@ from .protocol import AeroWebSocketProtocol
 from .relaygate import relayRejection
 from .relaysocket import RelaySocketProtocol
 from .udp import reservationOf
-
-if TYPE_CHECKING:
-    from twisted.web.http import Request
 
 
 class SignalProtocol(RelaySocketProtocol):

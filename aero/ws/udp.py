@@ -14,7 +14,7 @@ gone: the same client may be back before that.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Iterator, Sequence
+from typing import Any, ClassVar, Iterator, Sequence
 
 from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
@@ -44,11 +44,9 @@ from aero.wire.websocket import (
 from .batches import BatchingProtocol
 from .endpoint import WebSocketEndpoint, refuseUpgrade
 from .handshake import Accepted
+from .protocol import AeroWebSocketProtocol
 from .relaygate import relayRejection
 from .relaysocket import RelaySocketProtocol
-
-if TYPE_CHECKING:
-    from .protocol import AeroWebSocketProtocol
 
 
 class UDPProtocol(RelaySocketProtocol, BatchingProtocol):
