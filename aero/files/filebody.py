@@ -191,14 +191,6 @@ def isCached(descriptor: int, offset: int, length: int) -> bool:
     return True
 
 
-def isBackedUp(request: Request) -> bool:
-    """
-    Whether the client has not taken the response before this one. Pipelined requests reach
-    the resource in that state, and what is written then only grows the transport's buffer.
-    """
-    return bool(getattr(request.channel, "_waitingForTransport", False))
-
-
 @implementer(IPushProducer)
 class BodySender:
     """
@@ -243,7 +235,6 @@ class BodySender:
         Begin to send.
         """
         self._request.notifyFinish().addErrback(self._connectionLost)
-        self._paused = isBackedUp(self._request)
         self._request.registerProducer(self, True)
         self._write()
 

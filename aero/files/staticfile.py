@@ -25,7 +25,7 @@ from .bytescache import BytesCache
 from .compress import Compressor
 from .conditional import Verdict, evaluate, httpDate, rangeApplies
 from .document import Document, Variant, codedVariants
-from .filebody import Body, BodySender, FileBody, MemoryBody, Runner, Torn, isBackedUp
+from .filebody import Body, BodySender, FileBody, MemoryBody, Runner, Torn
 from .ranges import ByteRange, Unsatisfiable, multipart, parseRange
 from .webroot import Denied, Location, Missing, Stamp
 
@@ -360,11 +360,7 @@ class FileResponse:
         data: bytes | None = None
         if bodiless:
             body.close()
-        elif (
-            length <= SMALL
-            and not isBackedUp(request)
-            and (self._server.run is None or body.isReady(*_extent(pieces)))
-        ):
+        elif length <= SMALL and (self._server.run is None or body.isReady(*_extent(pieces))):
             data = _joined(body, pieces)
         request.setResponseCode(status)
         request.setHeader(b"Content-Type", contentType or self._document.contentType)

@@ -185,13 +185,6 @@ def httpURL(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
-def optional(parse: Callable[[str], _T]) -> Callable[[str], _T | None]:
-    """
-    The same parser for a setting whose default is C{None}.
-    """
-    return parse
-
-
 def positiveOr(default: int) -> Callable[[str], int]:
     """
     A whole number where C{0} stands for the default (the L2 payload limits).

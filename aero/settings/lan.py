@@ -22,7 +22,7 @@ from ._lanparsers import (
     upTo,
 )
 from ._names import domainName, onPublicDomains
-from ._parsers import choice, integer, listOf, milliseconds, number, optional, positiveOr
+from ._parsers import choice, integer, listOf, milliseconds, number, positiveOr
 from ._table import group, setting
 
 
@@ -45,7 +45,7 @@ class LANSettings:
         variable="AERO_L2_GATEWAY_ADDRESS",
         option="l2-gateway-address",
         default=None,
-        parse=optional(ipv4),
+        parse=ipv4,
         shown="the second address of the network",
         help="The address of the gateway, which is the DHCP and DNS server too.",
     )
@@ -53,7 +53,7 @@ class LANSettings:
         variable="AERO_L2_GUEST_ADDRESS",
         option="l2-guest-address",
         default=None,
-        parse=optional(ipv4),
+        parse=ipv4,
         shown="the fifteenth address of the network, in a small one the next after the gateway",
         help="The address that DHCP gives to the guest.",
     )
@@ -61,7 +61,7 @@ class LANSettings:
         variable="AERO_L2_DNS_ADDRESS",
         option="l2-dns-address",
         default=None,
-        parse=optional(ipv4OrOff),
+        parse=ipv4OrOff,
         shown="the third address of the network, unless it is taken",
         help="A further address of the DNS, for guests that were made for slirp; off for none. DHCP tells the gateway's.",
     )
@@ -69,7 +69,7 @@ class LANSettings:
         variable="AERO_L2_MTU",
         option="l2-mtu",
         default=None,
-        parse=optional(integer(576, 65_535)),
+        parse=integer(576, 65_535),
         shown="1500, or less where the frame limit is less",
         help="Bytes of the longest IP packet, told by DHCP; at most AERO_L2_MAX_FRAME_PAYLOAD less 14.",
     )
