@@ -42,7 +42,7 @@ from aero.net.binding import Binding
 from aero.net.deliveries import Drainable
 from aero.net.inherited import InheritedSockets, initialEnvironment
 from aero.net.listeners import Listener
-from aero.net.memory import returnFreedMemory
+from aero.net.memory import ReleaseAfterPeak, returnFreedMemory
 from aero.services.endpointsdrain import EndpointsDrain
 from aero.services.gateway import GatewayService
 from aero.services.images import ImageService
@@ -67,6 +67,10 @@ from aero.ws.udp import UDPProtocol
 
 #: The question for the tunnels that a process has open.
 OPEN_SESSIONS = "openSessions"
+
+#: So many open connections less than at the last peak are a reason to return memory: TLS holds up
+#: to 50 KiB for each.
+RELEASE_CONNECTIONS = 128
 
 #: Seconds after its grace period that a worker is killed.
 KILL_AFTER = 5.0
@@ -417,7 +421,8 @@ class Aero(Parts):
         return [https, Binding("http", addresses, server.httpPort, "http-port", purpose)]
 
     def _listeners(self, source: CertificateSource | None) -> Iterable[Listener]:
-        limits = ConnectionLimits(self.settings.http, self.metrics)
+        memory = ReleaseAfterPeak(self.reactor, RELEASE_CONNECTIONS, returnFreedMemory)
+        limits = ConnectionLimits(self.settings.http, self.metrics, memory.changed)
         if self.member is not None:
             given = self.member.sockets
         else:

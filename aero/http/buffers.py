@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from aero.errors import Refused
 from aero.metrics import Metrics
 from aero.metrics import http as rows
+from aero.net.memory import ReleaseAfterPeak
 from aero.policy.budget import Budget
 from aero.settings.http import HTTPSettings
 
@@ -35,9 +36,8 @@ LITTLE = 16_384
 #: Seconds between two lines of the log about refusals of one kind.
 QUIET = 60.0
 
-#: So many bytes less than at the last peak give reason to return memory, so many seconds later.
+#: So many bytes less than at the last peak are a reason to return memory to the system.
 RELEASE_BYTES = 16_777_216
-RELEASE_DELAY = 5.0
 
 _SETTING = {"process": "AERO_HTTP_BUFFER_BYTES", "client": "AERO_HTTP_BUFFER_BYTES_PER_IP"}
 
@@ -90,24 +90,13 @@ class Buffers(Budget):
         self._metrics = metrics
         self._gauge = metrics.gauge(rows.BUFFER_BYTES)
         self._clock = clock
-        self._release = release
-        self._peak = 0
-        self._releaseIsDue = False
+        self._memory = ReleaseAfterPeak(clock, RELEASE_BYTES, release)
         self._unlogged: dict[str, int] = {}
         self._loggedAt: dict[str, float] = {}
 
     def _changedTo(self, used: int) -> None:
         self._gauge.set(used)
-        if used > self._peak:
-            self._peak = used
-        elif self._peak - used >= RELEASE_BYTES and not self._releaseIsDue:
-            self._releaseIsDue = True
-            self._clock.callLater(RELEASE_DELAY, self._releaseNow)
-
-    def _releaseNow(self) -> None:
-        self._releaseIsDue = False
-        self._peak = self.used
-        self._release()
+        self._memory.changed(used)
 
     def _refusedFor(self, scope: str) -> None:
         self._metrics.counter(rows.BUFFER_REFUSED, scope).inc()

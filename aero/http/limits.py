@@ -9,7 +9,7 @@ and costs no handshake.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, ITransport
 from twisted.internet.protocol import connectionDone
@@ -32,8 +32,17 @@ class ConnectionLimits:
     @ivar open: How many there are.
     """
 
-    def __init__(self, settings: HTTPSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: HTTPSettings,
+        metrics: Metrics,
+        changed: Callable[[int], object] = lambda open: None,
+    ) -> None:
+        """
+        @param changed: Called with the number of connections after each change.
+        """
         self.open = 0
+        self._changed = changed
         self._most = settings.maxConnections
         self._perAddress = (
             Slots(settings.maxConnectionsPerIP) if settings.maxConnectionsPerIP else None
@@ -63,6 +72,7 @@ class ConnectionLimits:
             self._metrics.counter(rows.CONNECTIONS_REFUSED, "address").inc()
             return False
         self.open += 1
+        self._changed(self.open)
         return True
 
     def release(self, key: str | None) -> None:
@@ -70,6 +80,7 @@ class ConnectionLimits:
         Give the slot back.
         """
         self.open -= 1
+        self._changed(self.open)
         if self._perAddress is not None and key is not None:
             self._perAddress.release(key)
 

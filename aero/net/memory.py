@@ -1,4 +1,4 @@
-# -*- test-case-name: aero.net.test.test_prompt -*-
+# -*- test-case-name: aero.net.test.test_memory -*-
 """
 Keep the C library from giving memory back between two chunks of a transfer, and have it give
 back what is free when much was freed.
@@ -15,6 +15,12 @@ from __future__ import annotations
 import ctypes
 import gc
 from functools import cache
+from typing import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+#: Seconds after a fall from a peak at which memory is returned.
+RELEASE_DELAY = 5.0
 
 #: The block. glibc then keeps up to twice as much free memory.
 BLOCK_BYTES = 8 * 1024 * 1024
@@ -43,3 +49,37 @@ def returnFreedMemory() -> bool:
         return False
     trim(0)
     return True
+
+
+class ReleaseAfterPeak:
+    """
+    Returns memory some time after something fell far from its peak: bytes that waited, or open
+    connections. Returning it costs time, so small changes and a steady load lead to nothing.
+    """
+
+    def __init__(self, clock: IReactorTime, fall: int, release: Callable[[], object]) -> None:
+        """
+        @param fall: The least fall from the peak, in the unit of L{changed}.
+        @param release: Returns freed memory: L{returnFreedMemory}.
+        """
+        self._clock = clock
+        self._fall = fall
+        self._release = release
+        self._level = self._peak = 0
+        self._isDue = False
+
+    def changed(self, level: int) -> None:
+        """
+        There is so much now.
+        """
+        self._level = level
+        if level > self._peak:
+            self._peak = level
+        elif self._peak - level >= self._fall and not self._isDue:
+            self._isDue = True
+            self._clock.callLater(RELEASE_DELAY, self._releaseNow)
+
+    def _releaseNow(self) -> None:
+        self._isDue = False
+        self._peak = self._level
+        self._release()
