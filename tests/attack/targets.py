@@ -73,7 +73,7 @@ class NameServer(asyncio.DatagramProtocol):
         end = data.find(b"\0", 12) + 5
         if len(data) < 17 or end < 17:
             return
-        answer = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x01"
+        answer = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x5d\xb8\xd8\x22"  # a public address
         isAddress = data[end - 4 : end - 2] == b"\0\x01"
         head = data[:2] + b"\x81\x80\0\x01" + bytes((0, isAddress, 0, 0, 0, 0))
         self.transport.sendto(head + data[12:end] + answer * isAddress, addr)
