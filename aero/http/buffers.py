@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from aero.errors import Refused
 from aero.metrics import Metrics
 from aero.metrics import http as rows
-from aero.net.memory import ReleaseAfterPeak
+from aero.net.memory import RELEASE_BYTES, ReleaseAfterPeak
 from aero.policy.budget import Budget
 from aero.settings.http import HTTPSettings
 
@@ -35,9 +35,6 @@ LITTLE = 16_384
 
 #: Seconds between two lines of the log about refusals of one kind.
 QUIET = 60.0
-
-#: So many bytes less than at the last peak are a reason to return memory to the system.
-RELEASE_BYTES = 16_777_216
 
 _SETTING = {"process": "AERO_HTTP_BUFFER_BYTES", "client": "AERO_HTTP_BUFFER_BYTES_PER_IP"}
 

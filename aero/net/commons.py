@@ -13,6 +13,7 @@ from aero.policy.budget import Budget
 from aero.settings.shares import ShareSettings
 
 from .allowance import Allowance
+from .memory import RELEASE_BYTES, ReleaseAfterPeak, returnFreedMemory
 from .turns import Turns
 
 
@@ -32,10 +33,17 @@ class Commons:
         settings = ShareSettings() if settings is None else settings
         self.turns = Turns(clock, settings.turnTime, ended=metrics.counter(rows.TURNS_ENDED).inc)
         self.allowance = Allowance(clock, metrics, settings.noEffectRate, settings.noEffectBurst)
+        gauge = metrics.gauge(rows.WAITING_BYTES)
+        memory = ReleaseAfterPeak(clock, RELEASE_BYTES, returnFreedMemory)
+
+        def changed(used: int) -> None:
+            gauge.set(used)
+            memory.changed(used)
+
         self.waiting = Budget(
             settings.maxWaitingBytes,
             settings.maxWaitingBytesPerIP,
-            changed=metrics.gauge(rows.WAITING_BYTES).set,
+            changed=changed,
             refused=lambda limit: metrics.counter(rows.WAITING_REFUSED, limit).inc(),
         )
         self.sockets = Budget(

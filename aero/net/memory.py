@@ -21,6 +21,8 @@ from twisted.internet.interfaces import IReactorTime
 
 #: Seconds after a fall from a peak at which memory is returned.
 RELEASE_DELAY = 5.0
+#: So many bytes less than at the last peak are a reason to return memory to the system.
+RELEASE_BYTES = 16_777_216
 
 #: The block. glibc then keeps up to twice as much free memory.
 BLOCK_BYTES = 8 * 1024 * 1024

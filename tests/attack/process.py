@@ -85,8 +85,8 @@ def main(role: str, *arguments: str) -> None:
     """
     Be one of them.
     """
-    if role == "targets":
-        targets.main()
+    if role in ("targets", "spewer"):
+        targets.main(role)
     elif role == "neighbour":
         neighbour.main(Site.fromJSON(arguments[0]), hasGuest=arguments[1] == "guest")
     else:

@@ -78,7 +78,7 @@ class Rig:
         self._directory = Path(tempfile.mkdtemp(prefix="aero-attack-"))
         self._children: list[Child] = []
         self._targets = self._start("targets")
-        ports: dict[str, int] = self._targets.line()
+        ports: dict[str, int] = self._targets.line() | self._start("spewer").line()
         try:
             self.server = self._startServer(flood, ports)
         except BaseException:
@@ -137,7 +137,7 @@ class Rig:
             "ALLOW_PRIVATE_NETWORKS": "true",
             "ALLOW_UDP_CIDRS": "127.0.0.0/8",
             "TCP_ALLOW_PRIVATE_IPS": "1",
-            "TCP_ALLOWED_HOSTS": "127.0.0.1",
+            "TCP_ALLOWED_HOSTS": "127.0.0.1,*.test",
             "TCP_ALLOWED_PORTS": ",".join(map(str, (ports["echo"], ports["sink"], *forwards))),
             "AERO_L2_TCP_FORWARD": ",".join(
                 f"{REMOTE}:{port}=127.0.0.1:{local}" for port, local in forwards.items()

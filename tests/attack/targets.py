@@ -79,15 +79,26 @@ class NameServer(asyncio.DatagramProtocol):
         self.transport.sendto(head + data[12:end] + answer * isAddress, addr)
 
 
-async def _serve() -> None:
+#: The servers of each process: one that sends without end must not delay the others.
+_STREAMS: dict[str, tuple[tuple[str, type[asyncio.Protocol]], ...]] = {
+    "targets": (("echo", Echo), ("sink", Sink)),
+    "spewer": (("spew", Spew),),
+}
+_DATAGRAMS: dict[str, tuple[tuple[str, type[asyncio.DatagramProtocol]], ...]] = {
+    "targets": (("udp", DatagramSink), ("dns", NameServer)),
+    "spewer": (),
+}
+
+
+async def _serve(role: str) -> None:
     loop = asyncio.get_running_loop()
     ports: dict[str, int] = {}
     kept: list[object] = []
-    for name, protocol in (("echo", Echo), ("sink", Sink), ("spew", Spew)):
+    for name, protocol in _STREAMS[role]:
         server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=1_024)
         ports[name] = server.sockets[0].getsockname()[1]
         kept.append(server)
-    for name, datagrams in (("udp", DatagramSink), ("dns", NameServer)):
+    for name, datagrams in _DATAGRAMS[role]:
         transport, _ = await loop.create_datagram_endpoint(datagrams, local_addr=("127.0.0.1", 0))
         ports[name] = transport.get_extra_info("sockname")[1]
         kept.append(transport)
@@ -95,8 +106,8 @@ async def _serve() -> None:
     await loop.run_in_executor(None, sys.stdin.read)
 
 
-def main() -> None:
+def main(role: str) -> None:
     """
     Tell the ports, and serve until standard input ends.
     """
-    asyncio.run(_serve())
+    asyncio.run(_serve(role))

@@ -17,10 +17,10 @@ from zope.interface import provider
 from aero.http.test.door import Door, Wire, responses
 from aero.metrics import ROWS, Metrics
 from aero.metrics import http as rows
-from aero.net.memory import RELEASE_DELAY
+from aero.net.memory import RELEASE_BYTES, RELEASE_DELAY
 from aero.settings.http import HTTPSettings
 
-from ..buffers import BODY_PART, FLOOR, QUIET, RELEASE_BYTES, Buffers
+from ..buffers import BODY_PART, FLOOR, QUIET, Buffers
 from .h2client import Client
 
 LOST = Failure(ConnectionDone())
