@@ -26,6 +26,9 @@ AERO_DOMAIN=localhost
 # TURN, with: docker compose --profile turn up. The same secret in both, and never a guessable one.
 #TURN_REST_SHARED_SECRET=
 #TURN_EXTERNAL_IP=
+# The addresses of aero that clients may be relayed to, besides that of its container; by default
+# WEBRTC_NAT_1TO1_IPS. Every other peer is denied.
+#TURN_PEER_IPS=
 """
 
 #: What is set above, or by the compose file.

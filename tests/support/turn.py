@@ -21,7 +21,10 @@ class Turn:
     @ivar port: Its port.
     """
 
-    def __init__(self, address: str, secret: str) -> None:
+    def __init__(self, address: str, secret: str, *options: str) -> None:
+        """
+        @param options: More options of C{turnserver}.
+        """
         self.address = address
         self.port = freePort(address)
         self.url = f"turn:{address}:{self.port}?transport=udp"
@@ -40,6 +43,7 @@ class Turn:
                 *("--min-port=49152", "--max-port=49300", "--realm=aero.test"),
                 *("--use-auth-secret", f"--static-auth-secret={secret}"),
                 *("--allow-loopback-peers",) * address.startswith("127."),
+                *options,
             ],
             stdout=self._output,
             stderr=subprocess.STDOUT,
