@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Callable, Protocol, Sequence
 
-from aero.testing import guest as guests
+from aero.testing.guest import Guest
 from aero.testing.packets import dotted
 from tests.support.http import Connection
 from tests.support.http2 import (
@@ -199,12 +199,12 @@ class _InTunnel:
     def __init__(self, site: Site) -> None:
         self._tunnel = Tunnel(site, "/l2", ("Sec-WebSocket-Protocol", PROTOCOL))
         self.close = self._tunnel.close
-        self._guest = guests.Guest(mac=b"\x02" + os.urandom(5))
-        self._guest.attach(self._send)
+        self._guest = Guest(mac=b"\x02" + os.urandom(5))
+        self._guest.attach(self._transmit)
 
-    def _send(self, frames: Sequence[bytes]) -> None:
-        for each in frames:
-            self._tunnel.send(message(FRAME, each))
+    def _transmit(self, frames: Sequence[bytes]) -> None:
+        for sent in frames:
+            self._tunnel.send(message(FRAME, sent))
 
     def _until(self, condition: Callable[[], object]) -> None:
         """
@@ -286,6 +286,7 @@ def probe(
     """
     connection: Probe | None = None
     due, isLate = time.monotonic(), False
+    told: set[str] = set()
     while not ended.wait(max(0.0, due - time.monotonic())):
         # A thread that slept too long is not the server's fault; a late answer is.
         began = due if isLate else time.monotonic()
@@ -295,7 +296,9 @@ def probe(
             answered = True
         except (OSError, AssertionError) as why:
             answered = False
-            print(f"{kind}: {why!r}", file=sys.stderr)
+            if repr(why) not in told:
+                told.add(repr(why))
+                print(f"neighbour, {kind}: {why!r}", file=sys.stderr, flush=True)
             if connection is not None:
                 with contextlib.suppress(OSError):
                     connection.close()

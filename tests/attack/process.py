@@ -48,6 +48,14 @@ class Child:
             raise AssertionError(f"{self.process.args!r} ended with {self.process.wait(5)}")
         return json.loads(text)
 
+    def say(self, text: str) -> None:
+        """
+        Write a line to its standard input.
+        """
+        assert self.process.stdin
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
     def hangUp(self) -> None:
         """
         End its standard input, which ends targets and neighbours.
@@ -72,10 +80,11 @@ class Child:
 
 def attack(name: str, site: Site, seconds: float) -> None:
     """
-    Run one flood, and write what came of it.
+    Run one flood as soon as there is a line on standard input, and write what came of it.
     """
-    # The machine's processors belong to the server and the neighbour first.
-    os.nice(5)
+    print(json.dumps("ready"), flush=True)
+    if not sys.stdin.readline():
+        return
     tally: Counter[str] = Counter()
     FLOODS[name].attack(site, time.monotonic() + seconds, tally)
     print(json.dumps(tally), flush=True)
@@ -85,8 +94,11 @@ def main(role: str, *arguments: str) -> None:
     """
     Be one of them.
     """
-    if role in ("targets", "spewer"):
-        targets.main(role)
+    if role == "attack" or arguments[0] == "floods":
+        # The machine's processors belong to the server and the neighbour first.
+        os.nice(5)
+    if role == "targets":
+        targets.main(arguments[0])
     elif role == "neighbour":
         neighbour.main(Site.fromJSON(arguments[0]), hasGuest=arguments[1] == "guest")
     else:

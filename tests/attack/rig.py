@@ -77,9 +77,10 @@ class Rig:
     def __init__(self, flood: Flood) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="aero-attack-"))
         self._children: list[Child] = []
-        self._targets = self._start("targets")
-        ports: dict[str, int] = self._targets.line() | self._start("spewer").line()
+        ports: dict[str, int] = {}
         try:
+            for whose in ("neighbour", "floods"):
+                ports |= self._start("targets", whose).line()
             self.server = self._startServer(flood, ports)
         except BaseException:
             self.stop()
@@ -91,12 +92,15 @@ class Rig:
 
     def attackers(self, flood: Flood, seconds: float) -> list[Child]:
         """
-        Start a flood.
+        The processes of a flood, which wait for the start.
         """
         site = self.site.seenFrom(ATTACKER).toJSON()
-        return [
+        made = [
             self._start("attack", flood.name, site, str(seconds)) for _ in range(flood.processes)
         ]
+        for child in made:
+            child.line()
+        return made
 
     def stop(self) -> None:
         """
@@ -172,11 +176,13 @@ def run(flood: Flood, seconds: float, settle: float) -> Result:
 def _measure(rig: Rig, flood: Flood, seconds: float, settle: float) -> Result:
     server = rig.server
     pid = server.process.pid
+    attackers = rig.attackers(flood, seconds)
     began = time.monotonic()
     time.sleep(1 + QUIET)
     before = peak = residentBytes(pid)
     used, start = server.cpuSeconds(), time.monotonic()
-    attackers = rig.attackers(flood, seconds)
+    for child in attackers:
+        child.say("go")
     while any(child.process.poll() is None for child in attackers):
         peak = max(peak, residentBytes(pid))
         if time.monotonic() > start + seconds + GRACE:

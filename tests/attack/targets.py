@@ -1,6 +1,8 @@
 """
-Where tunnels of the bench lead to: TCP and UDP servers and a name server on loopback, in a process
-of their own.
+Where tunnels of the bench lead to: TCP and UDP servers and name servers on loopback.
+
+The neighbour's targets and those of the floods are in two processes, so that a flooded target does
+not delay the answers that the neighbour waits for.
 """
 
 from __future__ import annotations
@@ -79,26 +81,26 @@ class NameServer(asyncio.DatagramProtocol):
         self.transport.sendto(head + data[12:end] + answer * isAddress, addr)
 
 
-#: The servers of each process: one that sends without end must not delay the others.
-_STREAMS: dict[str, tuple[tuple[str, type[asyncio.Protocol]], ...]] = {
-    "targets": (("echo", Echo), ("sink", Sink)),
-    "spewer": (("spew", Spew),),
+#: The targets of each process, by name.
+_STREAMS: dict[str, dict[str, type[asyncio.Protocol]]] = {
+    "neighbour": {"echo": Echo},
+    "floods": {"sink": Sink, "spew": Spew},
 }
-_DATAGRAMS: dict[str, tuple[tuple[str, type[asyncio.DatagramProtocol]], ...]] = {
-    "targets": (("udp", DatagramSink), ("dns", NameServer)),
-    "spewer": (),
+_DATAGRAMS: dict[str, dict[str, type[asyncio.DatagramProtocol]]] = {
+    "neighbour": {"dns": NameServer},
+    "floods": {"udp": DatagramSink},
 }
 
 
-async def _serve(role: str) -> None:
+async def _serve(whose: str) -> None:
     loop = asyncio.get_running_loop()
     ports: dict[str, int] = {}
     kept: list[object] = []
-    for name, protocol in _STREAMS[role]:
+    for name, protocol in _STREAMS[whose].items():
         server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=1_024)
         ports[name] = server.sockets[0].getsockname()[1]
         kept.append(server)
-    for name, datagrams in _DATAGRAMS[role]:
+    for name, datagrams in _DATAGRAMS[whose].items():
         transport, _ = await loop.create_datagram_endpoint(datagrams, local_addr=("127.0.0.1", 0))
         ports[name] = transport.get_extra_info("sockname")[1]
         kept.append(transport)
@@ -106,8 +108,10 @@ async def _serve(role: str) -> None:
     await loop.run_in_executor(None, sys.stdin.read)
 
 
-def main(role: str) -> None:
+def main(whose: str) -> None:
     """
     Tell the ports, and serve until standard input ends.
+
+    @param whose: C{neighbour} or C{floods}.
     """
-    asyncio.run(_serve(role))
+    asyncio.run(_serve(whose))
