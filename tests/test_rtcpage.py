@@ -51,13 +51,17 @@ class PageTests(SynchronousTestCase):
     @inBrowserThread
     def test_withoutConfiguration(self) -> None:
         """
-        Without any setting the list of servers, signalling, datagrams and a data channel work.
+        Without any setting the list of servers and signalling work, and so do datagrams and a data
+        channel, of which the page says that no destination is permitted yet.
         """
-        self.assertEqual(set(self.rows(edge()).values()), {"ok"})
+        rows = self.rows(edge())
+        denied = "all denied"
+        self.assertEqual(rows, {"ice": "ok", "signal": "ok", "udp": denied, "datachannel": denied})
 
     @inBrowserThread
     def test_withTokens(self) -> None:
         """
-        So they do with tokens, which the session has for the page.
+        With tokens, which the session has for the page, and a permitted network all rows are good.
         """
-        self.assertEqual(set(self.rows(edge(UDP_RELAY_AUTH_MODE="jwt")).values()), {"ok"})
+        server = edge(UDP_RELAY_AUTH_MODE="jwt", ALLOW_UDP_CIDRS="0.0.0.0/0,::/0")
+        self.assertEqual(set(self.rows(server).values()), {"ok"})
