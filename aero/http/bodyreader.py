@@ -8,7 +8,7 @@ from __future__ import annotations
 from aero.errors import Refused
 
 from .chunked import ChunkedDecoder
-from .request import BODY_BYTES
+from .refusals import BODY_BYTES
 
 
 def bodyTooLarge() -> Refused:

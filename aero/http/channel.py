@@ -15,7 +15,7 @@ in moves none of them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import (
     IConsumer,
@@ -35,15 +35,12 @@ from aero.net.unsent import unsentBytes
 
 from .bodyreader import BodyReader
 from .buffers import BODY_PART, noRoom, partFor
+from .door import Occupied, Site
 from .h1response import Ends, closes, responseHead
 from .head import END, Head, bad, checkPartialHead, headTooLarge, parseHead
 from .pull import PullDriver
 from .refusals import refusalMessage
 from .request import AeroRequest
-
-if TYPE_CHECKING:
-    from .connection import Connection
-    from .site import AeroSite
 
 #: Bytes that are read ahead of the request in progress, so that it is noticed when the client
 #: leaves; then reading stops.
@@ -71,7 +68,7 @@ class Channel(Ends):
 
     persistent = True
 
-    def __init__(self, site: AeroSite, connection: Connection) -> None:
+    def __init__(self, site: Site[AeroRequest], connection: Occupied) -> None:
         self.site = site
         # Twisted's Request tells its channel's factory of every finished response.
         self.factory = site

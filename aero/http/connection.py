@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -29,10 +29,9 @@ from zope.interface import implementer
 from aero.metrics import http as rows
 
 from .channel import Channel
+from .door import Site
 from .http2 import HTTP2Connection
-
-if TYPE_CHECKING:
-    from .site import AeroSite
+from .request import AeroRequest
 
 #: Seconds from its beginning that a connection is left alone by a site that drains: time for the
 #: handshake and the first request of a client on the other side of the world.
@@ -71,6 +70,22 @@ class Occupant(Protocol):
         """
 
 
+class ConnectionSite(Site[AeroRequest], Protocol):
+    """
+    A site as its connections use it.
+    """
+
+    def connectionOpened(self, connection: Connection) -> None:
+        """
+        A client connected.
+        """
+
+    def connectionClosed(self, connection: Connection) -> None:
+        """
+        A client is gone.
+        """
+
+
 @implementer(IProtocol, IHandshakeListener)
 class Connection:
     """
@@ -84,7 +99,7 @@ class Connection:
     _opened = 0.0
     _leaving: IDelayedCall | None = None
 
-    def __init__(self, site: AeroSite) -> None:
+    def __init__(self, site: ConnectionSite) -> None:
         self.site = site
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -143,7 +158,7 @@ class Connection:
         http: Occupant
         if getattr(self.transport, "negotiatedProtocol", None) == b"h2":
             self.site.metrics.counter(rows.PROTOCOLS, "h2").inc()
-            http = HTTP2Connection(self.site, self)
+            http = HTTP2Connection(self.site)
         else:
             self.site.metrics.counter(rows.PROTOCOLS, "http/1.1").inc()
             http = Channel(self.site, self)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from h2.errors import ErrorCodes
 from hpack import NeverIndexedHeaderTuple
@@ -21,11 +21,9 @@ from aero.errors import Refused
 from .bodyreader import bodyTooLarge
 from .buffers import BODY_PART, noRoom, partFor
 from .h2head import Malformed, listSize, methodOf, readHead
+from .h2owner import StreamOwner
 from .pull import PullDriver
 from .request import AeroRequest
-
-if TYPE_CHECKING:
-    from .http2 import HTTP2Connection
 
 #: A producer is paused when this many bytes of its wait, and resumed when this few do.
 _HIGH_WATER = 262_144
@@ -59,7 +57,7 @@ class Stream:
     #: For whoever asks any channel to close after a response; streams end by themselves.
     persistent = True
 
-    def __init__(self, connection: HTTP2Connection, streamId: int) -> None:
+    def __init__(self, connection: StreamOwner[Stream], streamId: int) -> None:
         self.connection = connection
         self.site = connection.site
         self.factory = connection.site

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from h2.errors import ErrorCodes
 from h2.events import (
@@ -43,16 +43,14 @@ from aero.metrics import http as rows
 from aero.net.proxied import hasProxyTLS
 from aero.net.unsent import unsentBytes
 
+from .door import Site
 from .h2frames import DATA, Frame, FrameTooLarge, isZeroIncrement
 from .h2head import validTrailers
 from .h2intake import Intake
 from .h2machine import Machine
 from .h2rota import Rota
 from .h2stream import Stream
-
-if TYPE_CHECKING:
-    from .connection import Connection
-    from .site import AeroSite
+from .request import AeroRequest
 
 _log = Logger()
 
@@ -87,7 +85,7 @@ class HTTP2Connection:
     transport: Any = None
     host: Any = None
 
-    def __init__(self, site: AeroSite, connection: Connection) -> None:
+    def __init__(self, site: Site[AeroRequest]) -> None:
         self.site = site
         self.streams: dict[int, Stream] = {}
         settings = site.settings

@@ -18,6 +18,9 @@ from aero.errors import Refused
 
 from .replies import JSON, encodeJSON
 
+#: The reason of a refusal because the body has too many bytes.
+BODY_BYTES = "body-bytes"
+
 #: Phrases of RFC 9110 and 6585 where Twisted's table is older or has none.
 _PHRASES = {
     413: b"Content Too Large",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocol
@@ -28,15 +28,10 @@ from aero.policy.clientaddress import Client
 from aero.policy.hostname import hostOf
 from aero.wire.fieldlist import hasToken
 
+from .door import RequestSite
 from .headerset import HeaderSet
-from .refusals import phrase
+from .refusals import BODY_BYTES, phrase
 from .replies import replyError, replyRefused, replyUpgradeRefused
-
-if TYPE_CHECKING:
-    from .site import AeroSite
-
-#: The reason of a refusal because the body has too many bytes.
-BODY_BYTES = "body-bytes"
 
 #: Bodies that may be larger than this are kept in a temporary file once they are.
 _SPOOL_BYTES = 1_048_576
@@ -63,7 +58,7 @@ class AeroRequest(server.Request):
     #: What the response has behind its own headers, instead of the site's set.
     headerSet: HeaderSet | None = None
 
-    site: AeroSite
+    site: RequestSite[AeroRequest]  # type: ignore[assignment]
     #: A L{Channel<aero.http.channel.Channel>} or L{Stream<aero.http.h2stream.Stream>}; C{None}
     #: once the request is over.
     channel: Any = None

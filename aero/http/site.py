@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
@@ -32,6 +32,7 @@ from aero.settings.http import HTTPSettings
 from .accesslog import AccessLog, RequestLog
 from .buffers import Buffers
 from .connection import Connection
+from .door import Respondent
 from .h2frames import Allowances
 from .request import AeroRequest
 from .requestids import RandomIds
@@ -48,22 +49,6 @@ SWEEP_INTERVAL = 1.0
 _UNWANTED = frozenset((b"Server", b"Alt-Svc"))
 
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
-
-
-class Respondent(Protocol):
-    """
-    What answers requests that passed the door: a L{Router<aero.http.router.Router>}.
-
-    It may also have C{bodyLimit(request) -> int}, the most bytes of body it wants for a
-    request whose headers are known; the site's own limit holds besides. And
-    C{allow(request) -> bytes}, the methods of the path of a request.
-    C{keepsBody(request) -> bool}, whether anything reads the body.
-    """
-
-    def respond(self, request: Any) -> Any:
-        """
-        Answer, now or later. A C{Deferred} that fails is answered with 500.
-        """
 
 
 class AeroSite(server.Site):

@@ -29,7 +29,8 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from aero.http.site import AeroSite, Respondent
+from aero.http.door import Respondent
+from aero.http.site import AeroSite
 from aero.metrics import ROWS, Metrics
 from aero.policy.clientaddress import ClientAddresses
 from aero.policy.headers import ResponseHeaders
