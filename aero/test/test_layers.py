@@ -8,6 +8,7 @@ own; packages on one level are strangers to each other.
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Iterator
@@ -54,6 +55,23 @@ RESERVED = {
     "requests": {"tls"},
 }
 
+#: Circles of imports that still exist. Entries are only ever removed: a circle may lose modules,
+#: and one that is gone is taken out of this list.
+CIRCLES: tuple[frozenset[str], ...] = (
+    frozenset(
+        {
+            "aero.lan.lan",
+            "aero.lan.nat.tcp",
+            "aero.lan.nat.udp",
+            "aero.lan.services.dns",
+            "aero.lan.services.dnsserver",
+            "aero.lan.services.ping",
+        }
+    ),
+    frozenset({"aero.tunnel.streams.owner", "aero.tunnel.streams.stream"}),
+    frozenset({"aero.ws.endpoint", "aero.ws.protocol"}),
+)
+
 MOST_LINES = 600
 
 
@@ -91,6 +109,80 @@ def _imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, int, str]]:
             if base in ("aero", "twisted", "twisted.internet"):
                 for alias in node.names:
                     yield node, node.level, f"{base}.{alias.name}"
+
+
+def dotted(path: Path) -> str:
+    """
+    The name that a module is imported by.
+    """
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def atModuleLevel(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """
+    The imports outside functions, those for the type checker alone included.
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.Import, ast.ImportFrom)):
+            yield child
+        elif not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield from atModuleLevel(child)
+
+
+def imported(tree: ast.AST, package: str, known: Collection[str]) -> set[str]:
+    """
+    The modules that a module imports.
+
+    @param package: The package that relative imports begin at.
+    @param known: The names of all modules; imports of others are left out.
+    """
+    names: set[str] = set()
+    for node in atModuleLevel(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+            continue
+        base = package.split(".")[: 1 - node.level or None] if node.level else []
+        source = ".".join([*base, *([node.module] if node.module else [])])
+        for alias in node.names:
+            inner = f"{source}.{alias.name}"
+            names.add(inner if inner in known else source)
+    return names & set(known)
+
+
+def circlesOf(graph: Mapping[str, Collection[str]]) -> set[frozenset[str]]:
+    """
+    The groups of modules in which each one imports each other one, directly or through others.
+    """
+    reached = {}
+    for name in graph:
+        found: set[str] = set()
+        waiting = list(graph[name])
+        while waiting:
+            target = waiting.pop()
+            if target not in found:
+                found.add(target)
+                waiting.extend(graph[target])
+        reached[name] = found
+    return {
+        frozenset({name, *(other for other in reached[name] if name in reached[other])})
+        for name in graph
+        if name in reached[name]
+    }
+
+
+@cache
+def circles() -> frozenset[frozenset[str]]:
+    """
+    The circles of imports among the production modules.
+    """
+    names = {dotted(path): path for path, _, _ in modules()}
+    graph = {}
+    for path, _, tree in modules():
+        name = dotted(path)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        graph[name] = imported(tree, package, names) - {name}
+    return frozenset(circlesOf(graph))
 
 
 class LayerTests(SynchronousTestCase):
@@ -186,6 +278,76 @@ class LayerTests(SynchronousTestCase):
             if name.startswith("aero.testing")
         ]
         self.assertEqual(wrong, [])
+
+
+class CircleTests(SynchronousTestCase):
+    """
+    Modules do not import each other in circles.
+    """
+
+    def test_noNewCircle(self) -> None:
+        """
+        Every circle is one that is known, or what is left of it.
+        """
+        new = [
+            sorted(circle)
+            for circle in circles()
+            if not any(circle <= allowed for allowed in CIRCLES)
+        ]
+        self.assertEqual(new, [])
+
+    def test_goneCirclesAreNotAllowed(self) -> None:
+        """
+        A circle that is broken is removed from L{CIRCLES}, so that it cannot come back.
+        """
+        gone = [
+            sorted(allowed)
+            for allowed in CIRCLES
+            if not any(circle <= allowed for circle in circles())
+        ]
+        self.assertEqual(gone, [])
+
+    def test_circlesAreFound(self) -> None:
+        """
+        Two modules that import each other are a circle, and so are three, one after another. A
+        module that only leads into a circle, or out of one, is not in it.
+        """
+        graph = {
+            "a": {"b"},
+            "b": {"a", "c"},
+            "c": {"d"},
+            "d": {"e"},
+            "e": {"c", "f"},
+            "f": set(),
+            "g": {"a"},
+        }
+        self.assertEqual(circlesOf(graph), {frozenset("ab"), frozenset("cde")})
+
+    def test_importsAreFound(self) -> None:
+        """
+        Imports count wherever they are outside functions, and however they are written.
+        """
+        source = """
+import aero.one
+from aero import two
+from aero.three import Name
+from . import four
+from .five import Name
+from ..six import Name
+if TYPE_CHECKING:
+    from .seven import Name
+else:
+    from .eight import Name
+class Owner:
+    from .nine import Name
+    def method(self):
+        from .ten import Name
+import twisted.python
+"""
+        here = ("four", "five", "seven", "eight", "nine", "ten")
+        names = {f"aero.{name}" for name in ("one", "two", "three", "six")}
+        names |= {f"aero.room.{name}" for name in here}
+        self.assertEqual(imported(ast.parse(source), "aero.room", names), names - {"aero.room.ten"})
 
 
 class ShapeTests(SynchronousTestCase):
